@@ -1,0 +1,58 @@
+"""What a task will need: memory and disk space, from the detector's facts alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from calibook.detectors.base import ConditionValue, Detector
+from calibook.runs.discover import RawFile
+
+# Frames that are read, corrected and written at a time: large enough to keep
+# threads busy, small enough for the memory of a task not to depend on its file.
+BLOCK_FRAMES = 16
+_MB = 1 << 20
+# Interpreter, libraries and compiled kernels of a notebook's kernel, measured.
+_BASE_MEMORY_MB = 400
+
+
+def correction_memory_mb(detector: Detector, conditions: Mapping[str, ConditionValue]) -> int:
+    """Constants (packed, and one kind as stored) and three blocks of frames."""
+    stages = len(detector.gain_stages)
+    constants = _cells(conditions) * stages * _pixels(detector) * (12 + 16)
+    per_pixel = _itemsize(detector.image_keys) + _itemsize(detector.corrected_keys)
+    return _BASE_MEMORY_MB + (constants + 3 * BLOCK_FRAMES * _pixels(detector) * per_pixel) // _MB
+
+
+def dark_memory_mb(detector: Detector, conditions: Mapping[str, ConditionValue]) -> int:
+    """Sums of one gain stage, the constants of all, and three blocks of frames."""
+    sums = _cells(conditions) * _pixels(detector) * (28 + len(detector.gain_stages) * 48)
+    blocks = 3 * BLOCK_FRAMES * _pixels(detector) * _itemsize(detector.image_keys)
+    return _BASE_MEMORY_MB + (sums + blocks) // _MB
+
+
+def corrected_size_mb(detector: Detector, files: Sequence[RawFile]) -> int:
+    """Corrected values are not compressed; gain and mask shrink to almost nothing."""
+    raw = sum(file.path.stat().st_size for file in files)
+    return int(raw * 4.4 / _itemsize(detector.image_keys)) // _MB
+
+
+def dark_size_mb(detector: Detector, conditions: Mapping[str, ConditionValue], modules: int) -> int:
+    """Offset, noise (f8) and bad pixels (u4) of all modules."""
+    return modules * _cells(conditions) * len(detector.gain_stages) * _pixels(detector) * 20 // _MB
+
+
+def raw_size_mb(detector: Detector, frames: int) -> int:
+    """Raw image data of a number of module frames."""
+    return frames * _pixels(detector) * _itemsize(detector.image_keys) // _MB
+
+
+def _pixels(detector: Detector) -> int:
+    return detector.module_shape[0] * detector.module_shape[1]
+
+
+def _itemsize(keys: Mapping[str, str]) -> int:
+    return sum(int(dtype[1:]) for dtype in keys.values())
+
+
+def _cells(conditions: Mapping[str, ConditionValue]) -> int:
+    return int(conditions.get("Memory Cells", conditions.get("Memory cells", 1)))
