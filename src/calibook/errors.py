@@ -55,3 +55,9 @@ class ConstantDamaged(CalibookError):
     """A constant's file is missing or its content is not what was put."""
 
     cause = "constant damaged"
+
+
+class StoreUnusable(CalibookError):
+    """The index of a store of constants can't be opened, read or written: rights, disk, locks."""
+
+    cause = "store unusable"

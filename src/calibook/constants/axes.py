@@ -1,0 +1,47 @@
+"""Order of a constant's axes: as stored (fast_scan first), as used by kernels (cell first)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from calibook.constants.entry import checked_dims
+from calibook.errors import BadParameter
+
+STORED_DIMS = ("fast_scan", "slow_scan", "cell", "gain")
+USED_DIMS = ("cell", "gain", "slow_scan", "fast_scan")
+_NEEDED = ("fast_scan", "slow_scan")
+
+
+def as_stored(array: np.ndarray, dims: Sequence[str], stored_dims: Sequence[str] = STORED_DIMS) -> np.ndarray:
+    """The array with its axes in the stored order; axes it lacks get length 1.
+
+    dims: names of the array's axes
+    Returns a C-contiguous array of the same dtype with one axis per stored_dims.
+    Raises BadParameter if the number of names is wrong or a name is unknown.
+    """
+    return _ordered(array, dims, stored_dims)
+
+
+def as_used(array: np.ndarray, dims: Sequence[str]) -> np.ndarray:
+    """The array as kernels take it: C-contiguous (cell, gain, slow_scan, fast_scan).
+
+    Missing cell and gain axes get length 1; slow_scan and fast_scan must be there.
+    """
+    missing = [name for name in _NEEDED if name not in dims]
+    if missing:
+        raise BadParameter(f"axes {', '.join(dims)}: the constant has no axis {' and '.join(missing)}")
+    return _ordered(array, dims, USED_DIMS)
+
+
+def _ordered(array: np.ndarray, dims: Sequence[str], wanted: Sequence[str]) -> np.ndarray:
+    array = np.asarray(array)
+    names = checked_dims(dims, array.shape)
+    unknown = [name for name in names if name not in wanted]
+    if unknown:
+        raise BadParameter(f"axis {unknown[0]!r} is unknown; the axes are {', '.join(wanted)}")
+    present = [name for name in wanted if name in names]
+    ordered = array.transpose([names.index(name) for name in present])
+    shape = [array.shape[names.index(name)] if name in names else 1 for name in wanted]
+    return np.ascontiguousarray(ordered).reshape(shape)
