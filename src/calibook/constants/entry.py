@@ -121,7 +121,8 @@ def checked_dims(dims: Sequence[str], shape: Sequence[int]) -> tuple[str, ...]:
     names = tuple(checked_name("dims", name) for name in dims)
     if len(names) != len(shape):
         raise BadParameter(
-            f"dims names {len(names)} axes ({', '.join(names)}), but the array has {len(shape)}: shape {tuple(shape)}"
+            f"dims names {len(names)} axes ({', '.join(names)}), "
+            f"but the array has {len(shape)}: shape {tuple(shape)}"
         )
     if len(set(names)) != len(names):
         raise BadParameter(f"dims names an axis twice: {', '.join(names)}")

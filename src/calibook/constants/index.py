@@ -47,8 +47,8 @@ CREATE TABLE constant (
     raw_location TEXT NOT NULL
 )"""
 _CREATE_SEARCH = "CREATE INDEX by_unit ON constant (pdu, calibration)"
-_AS_TEXT = ("id", "path", "calibration", "pdu", "detector_type", "begin", "end")
-_AS_TEXT += ("dataset", "sha256", "dtype", "description", "raw_location")
+_AS_IS = tuple("id path calibration pdu detector_type begin end dataset sha256 dtype".split())
+_AS_IS += ("description", "raw_location")
 _AS_JSON = ("dims", "shape", "conditions")
 
 # WAL needs memory shared by all who use the file, so it fails, sometimes
@@ -104,7 +104,8 @@ class Index:
             raise StoreUnusable(f"the store's index {self.file} can't be used: {error}") from error
         except sqlite3.DatabaseError as error:
             raise ConstantDamaged(
-                f"the store's index {self.file} is damaged ({error}); make it anew: calibook constants reindex"
+                f"the store's index {self.file} is damaged ({error}); "
+                "make it anew: calibook constants reindex"
             ) from error
         finally:
             if db is not None:
@@ -195,7 +196,7 @@ def _file_system(folder: Path) -> str:
 
 def insert(db: sqlite3.Connection, constant: Constant) -> Constant:
     """Add an entry; its id is kept if it has one (not 0). Returns it with its id."""
-    values = {name: getattr(constant, name) for name in _AS_TEXT}
+    values = {name: getattr(constant, name) for name in _AS_IS}
     values["id"] = constant.id or None
     values["identity"] = identity(constant)
     values["conditions"] = json.dumps([astuple(c) for c in constant.conditions])
@@ -216,7 +217,7 @@ def select(db: sqlite3.Connection, folder: Path, **where: str | int | None) -> l
 def _constant(row: sqlite3.Row, folder: Path) -> Constant:
     lists = {name: json.loads(row[name]) for name in _AS_JSON}
     return Constant(
-        **{name: row[name] for name in _AS_TEXT},
+        **{name: row[name] for name in _AS_IS},
         store=str(folder),
         dims=tuple(lists["dims"]),
         shape=tuple(lists["shape"]),

@@ -7,7 +7,7 @@ from datetime import datetime
 from decimal import Decimal
 
 from calibook.constants.entry import Condition, Constant
-from calibook.constants.names import checked_number
+from calibook.constants.names import checked_number, known_names
 from calibook.errors import BadParameter
 
 STRATEGIES = ("closest", "prior")
@@ -50,7 +50,8 @@ def _mismatch(stored: Condition, asked: float | str) -> str:
     if value - lower <= wanted <= value + upper:
         return ""
     beyond = wanted - (value + upper) if wanted > value else (value - lower) - wanted
-    return f"asked {asked!r}, stored {stored.value!r} -{stored.lower:g} +{stored.upper:g}, off by {float(beyond):g}"
+    tolerance = f" -{stored.lower:g} +{stored.upper:g}" if stored.lower or stored.upper else ""
+    return f"asked {asked!r}, stored {stored.value!r}{tolerance}, off by {float(beyond):g}"
 
 
 def _shown(value: float | str) -> str:
@@ -93,14 +94,33 @@ def _distance(begin: str, at: str) -> float:
     return abs((datetime.fromisoformat(begin) - datetime.fromisoformat(at)).total_seconds())
 
 
-def explain(constants: Sequence[Constant], asked: Asked, at: str, strategy: str) -> str:
-    """Why `choose` finds none among constants of one unit and calibration, in words."""
-    nearest = min(
-        constants, key=lambda c: (len(mismatches(c.conditions, asked)), _distance(c.begin, at), -c.id)
-    )
-    faults = mismatches(nearest.conditions, asked)
-    if faults:
-        return f"{len(constants)} stored, none for these conditions; the nearest is {nearest}: {'; '.join(faults)}"
+def why_none(
+    constants: Sequence[Constant], pdu: str, calibration: str, asked: Asked, at: str, strategy: str
+) -> str:
+    """Why no constant of a store fits, in words; empty if one does."""
+    if not constants:
+        return "there are no constants yet"
+    of_unit = [c for c in constants if c.pdu == pdu]
+    if not of_unit:
+        known = known_names(pdu, sorted({c.pdu for c in constants}))
+        return f"no constants of unit {pdu}; {known}"
+    of_kind = [c for c in of_unit if c.calibration == calibration]
+    if not of_kind:
+        known = known_names(calibration, sorted({c.calibration for c in of_unit}))
+        return f"unit {pdu} has no {calibration}; {known}"
+    if choose(of_kind, asked, at, strategy):
+        return ""
+    return f"{calibration} of {pdu}: {_why_unfit(of_kind, asked, at, strategy)}"
+
+
+def _why_unfit(constants: Sequence[Constant], asked: Asked, at: str, strategy: str) -> str:
+    """Why none of a unit's constants of one calibration fits: the nearest in conditions, then time."""
     matching = [c for c in constants if not mismatches(c.conditions, asked)]
+    if not matching:
+        nearest = min(
+            constants, key=lambda c: (len(mismatches(c.conditions, asked)), _distance(c.begin, at), -c.id)
+        )
+        listed = "; ".join(mismatches(nearest.conditions, asked))
+        return f"{len(constants)} stored, none for these conditions; the nearest is {nearest}: {listed}"
     reasons = [f"{c}: {out_of_time(c, at, strategy)}" for c in matching[:5]]
     return f"{len(matching)} for these conditions, none holds at {at}: {'; '.join(reasons)}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import sqlite3
 import time
@@ -101,7 +100,7 @@ def _put_aside_if_damaged(target: index.Index) -> None:
     except ConstantDamaged:
         sound = False
     if not sound:
-        os.replace(target.file, target.file.with_name(f"{index.FILE_NAME}.damaged-{time.time_ns()}"))
+        target.file.replace(target.file.with_name(f"{index.FILE_NAME}.damaged-{time.time_ns()}"))
         for suffix in ("-wal", "-shm"):
             target.file.with_name(index.FILE_NAME + suffix).unlink(missing_ok=True)
 

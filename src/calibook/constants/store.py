@@ -9,7 +9,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -17,7 +16,7 @@ from calibook.constants import frozen as frozen_files
 from calibook.constants import index, matching, rebuild, units
 from calibook.constants.entry import Condition, Constant, checked_conditions, checked_dims
 from calibook.constants.file import content_sha256, folder_of, identity, load_checked, storable, write_file
-from calibook.constants.names import checked_name, checked_text, known_names, utc_text
+from calibook.constants.names import checked_name, checked_text, utc_text
 from calibook.errors import BadParameter, ConstantDamaged
 from calibook.files import part_path, put_in_place
 
@@ -85,17 +84,27 @@ class Store:
         Raises BadParameter for names, conditions, times or arrays that can't be.
         """
         array = storable(array)
-        pdu, calibration = checked_name("pdu", pdu), checked_name("calibration", calibration)
         dims = checked_dims(dims, array.shape)
-        begin, end = utc_text("begin", begin), None if end is None else utc_text("end", end)
-        if end is not None and end <= begin:
-            raise BadParameter(f"end={end} must be after begin={begin}")
         draft = Constant(
-            0, calibration, pdu, checked_name("detector_type", detector_type), begin, end, str(self.folder), "",
-            f"/{pdu}/{calibration}/0", content_sha256(array, dims), dims, array.shape, array.dtype.str,
-            checked_conditions(conditions), checked_text("description", description),
-            checked_text("raw_location", raw_location),
-        )  # fmt: skip
+            id=0,
+            calibration=checked_name("calibration", calibration),
+            pdu=checked_name("pdu", pdu),
+            detector_type=checked_name("detector_type", detector_type),
+            begin=utc_text("begin", begin),
+            end=None if end is None else utc_text("end", end),
+            store=str(self.folder),
+            path="",
+            dataset=f"/{pdu}/{calibration}/0",
+            sha256=content_sha256(array, dims),
+            dims=dims,
+            shape=array.shape,
+            dtype=array.dtype.str,
+            conditions=checked_conditions(conditions),
+            description=checked_text("description", description),
+            raw_location=checked_text("raw_location", raw_location),
+        )
+        if draft.end is not None and draft.end <= draft.begin:
+            raise BadParameter(f"end={draft.end} must be after begin={draft.begin}")
         known = self._same(draft)
         if known is not None and known.file.exists():
             return known
@@ -205,23 +214,12 @@ class Store:
         frozen: str = "",
     ) -> str:
         """Why `find` with the same arguments gives None, in words; empty if it finds one."""
-        where = f"store {self.folder}" + (f", frozen set {frozen!r}" if frozen else "")
-        if self.find(
-            pdu=pdu, calibration=calibration, conditions=conditions, at=at, strategy=strategy, frozen=frozen
-        ):
-            return ""
-        if not self.exists:
-            return f"{where}: nothing was put into it yet"
-        everything = self.entries(frozen=frozen)
-        of_unit = [c for c in everything if c.pdu == pdu]
-        if not of_unit:
-            return f"{where}: no constants of unit {pdu}; {known_names(pdu, sorted({c.pdu for c in everything}))}"
-        of_kind = [c for c in of_unit if c.calibration == calibration]
-        if not of_kind:
-            known = sorted({c.calibration for c in of_unit})
-            return f"{where}: unit {pdu} has no {calibration}; {known_names(calibration, known)}"
+        strategy = matching.checked_strategy(strategy)
         asked, moment = matching.checked_asked(conditions), utc_text("at", at)
-        return f"{where}: {calibration} of {pdu}: {matching.explain(of_kind, asked, moment, strategy)}"
+        constants = self.entries(frozen=frozen)
+        reason = matching.why_none(constants, pdu, calibration, asked, moment, strategy)
+        where = f"store {self.folder}" + (f", frozen set {frozen!r}" if frozen else "")
+        return f"{where}: {reason}" if reason else ""
 
     def load(self, constant: Constant) -> np.ndarray:
         """The array as stored, axes `constant.dims`; ConstantDamaged if it is not what was put."""

@@ -6,7 +6,7 @@ detector; a unit that moves takes its constants along.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -48,13 +48,10 @@ def assign(folder: Path, detector: str, karabo_da: str, pdu: str, begin: Any) ->
     new = Assignment(detector, karabo_da, utc_text("begin", begin), checked_name("pdu", pdu))
     known = assignments(folder)
     for old in known:
-        if (old.detector, old.karabo_da, old.begin) == (
-            new.detector,
-            new.karabo_da,
-            new.begin,
-        ) and old != new:
+        if old != new and replace(old, pdu=new.pdu) == new:
             raise BadParameter(
-                f"{detector} {karabo_da} is {old.pdu} from {old.begin} on, and history stays; give another begin"
+                f"{detector} {karabo_da} is {old.pdu} from {old.begin} on, and history stays; "
+                "give another begin"
             )
     ordered = sorted({*known, new}, key=lambda a: (a.detector, a.karabo_da, a.begin))
     write_json(folder / FILE_NAME, [asdict(a) for a in ordered])
