@@ -25,9 +25,24 @@ def part_path(target: Path) -> Path:
 
 
 def remove_parts(target: Path) -> None:
-    """Remove what earlier, killed writers of `target` left beside it."""
+    """Remove what earlier, killed writers of `target` left beside it.
+
+    The part of a process that still lives on this machine stays.
+    """
     for path in target.parent.glob(f".{_glob_escaped(target.name)}.*{PART_SUFFIX}"):
-        path.unlink(missing_ok=True)
+        pid = path.name.removesuffix(PART_SUFFIX).rpartition(".")[2].partition("-")[0]
+        if not (pid.isdecimal() and _lives(int(pid))):
+            path.unlink(missing_ok=True)
+
+
+def _lives(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except (PermissionError, OverflowError):
+        pass
+    return True
 
 
 def _glob_escaped(name: str) -> str:

@@ -1,0 +1,1 @@
+"""Requests and their tasks: planned, run, resumed, recorded, made again."""

@@ -1,0 +1,168 @@
+"""The certificate beside each output: from what it was made, and with what.
+
+A record says everything that `calibook reproduce` needs to make the file again.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from calibook import files
+from calibook.errors import BadInput, BadParameter
+from calibook.jobs.software import software_versions
+from calibook.jobs.work import Work
+from calibook.procedures.tasks import Task
+
+RECORD_VERSION = 1
+TASK_RECORD = "record.json"
+
+
+@dataclass(frozen=True)
+class InputFile:
+    """A file that went into a task, as it was when it was read.
+
+    mtime_ns: its time stamp [ns since 1970], which saves hashing it again
+    """
+
+    path: str
+    size: int
+    mtime_ns: int
+    sha256: str
+
+    @property
+    def unchanged(self) -> bool:
+        """Whether the file now there has the same content; hashed only if its time stamp differs."""
+        try:
+            now = Path(self.path).stat()
+            if now.st_size != self.size:
+                return False
+            return now.st_mtime_ns == self.mtime_ns or files.sha256(self.path) == self.sha256
+        except OSError:
+            return False
+
+
+def hash_input(path: str) -> InputFile:
+    """Size, time stamp and hash of an input.
+
+    Raises
+    ------
+    BadInput: it can't be read, or changes while it is read
+    """
+    try:
+        before = Path(path).stat()
+        sha256 = files.sha256(path)
+        after = Path(path).stat()
+    except OSError as error:
+        raise BadInput(path, error.strerror or repr(error)) from error
+    if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
+        raise BadInput(path, "changed while it was read")
+    return InputFile(path, before.st_size, before.st_mtime_ns, sha256)
+
+
+def refuse_changed(inputs: Sequence[InputFile]) -> None:
+    """BadInput if an input is not what it was when the task began."""
+    for entry in inputs:
+        try:
+            now = Path(entry.path).stat()
+        except OSError as error:
+            raise BadInput(entry.path, f"vanished while the task ran: {error.strerror}") from error
+        if (now.st_size, now.st_mtime_ns) != (entry.size, entry.mtime_ns):
+            raise BadInput(entry.path, "changed while the task ran; resume when it is complete")
+
+
+def record_path(output: Path | str) -> Path:
+    """Where the record of an output lies: `A.h5` has `A.record.json`, `A.png` has `A.png.record.json`."""
+    path = Path(output)
+    stem = path.name.removesuffix(".h5") if path.name != ".h5" else path.name
+    return path.with_name(f"{stem}.record.json")
+
+
+def write_records(
+    work: Work, task: Task, inputs: Sequence[InputFile], seconds: float, peak_memory_mb: float, attempts: int
+) -> None:
+    """Write a record beside each output, then the task's own: from then on the task is done."""
+    plan = work.plan
+    common = {
+        "version": RECORD_VERSION,
+        "task key": work.key(task),
+        "procedure": dict(work.procedure),
+        "parameters": dict(work.parameters),
+        "cwd": str(work.cwd),
+        "task": asdict(task),
+        "facts": plan.facts,
+        "conditions": plan.conditions,
+        "inputs": [asdict(entry) for entry in inputs],
+        "constants": plan.constants_of(task),
+        "software": software_versions(),
+        "host": socket.gethostname(),
+        "seconds": round(seconds, 3),
+        "peak memory [MB]": round(peak_memory_mb, 1),
+        "attempts": attempts,
+    }
+    outputs = []
+    for output in task.outputs:
+        path = Path(output)
+        entry = {"output": output, "size": path.stat().st_size, "sha256": files.sha256(path)}
+        files.write_json(record_path(path), {**entry, **common})
+        outputs.append(entry)
+    files.write_json(plan.task_folder(task) / TASK_RECORD, {"outputs": outputs, **common})
+
+
+def read_record(path: Path | str) -> dict[str, Any]:
+    """The record of an output; the output's own path is taken too.
+
+    Raises
+    ------
+    BadParameter: it is not a record
+    """
+    path = Path(path)
+    if not path.name.endswith(".record.json") and record_path(path).is_file():
+        path = record_path(path)
+    try:
+        content = files.read_json(path)
+        if content["version"] == RECORD_VERSION and "output" in content:
+            return content
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise BadParameter(f"{path} can't be read as a record: {error!r}") from error
+    raise BadParameter(f"{path} is not the record of an output in version {RECORD_VERSION}")
+
+
+def is_done(work: Work, task: Task) -> bool:
+    """Whether the task's outputs are there, complete, and made from what the request says.
+
+    The task's record must have the task's key, and so must the record beside
+    each output; the outputs have the sizes and the inputs the content that the
+    record says.
+    """
+    record = _read(work.plan.task_folder(task) / TASK_RECORD)
+    key = work.key(task)
+    return (
+        record.get("task key") == key
+        and all(_size(entry["output"]) == entry["size"] for entry in record["outputs"])
+        and all(made_by(entry["output"]) == key for entry in record["outputs"])
+        and all(InputFile(**entry).unchanged for entry in record["inputs"])
+    )
+
+
+def made_by(output: str) -> str:
+    """Task key in the record beside an output; "" if there is no record."""
+    return _read(record_path(output)).get("task key", "")
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        content = files.read_json(path)
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def _size(path: str) -> int:
+    try:
+        return Path(path).stat().st_size
+    except OSError:
+        return -1

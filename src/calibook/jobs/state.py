@@ -1,0 +1,195 @@
+"""How far each task is, read from what the tasks themselves have written.
+
+Each attempt at a task has a folder of its own, `attempts/<n>`, claimed by
+making it: two attempts that a node failure starts at once can't meet. Its
+`state.json` is written whole by the attempt, at start, after each cell and at
+the end. Whether a task is done is said by its record alone.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from calibook import files
+from calibook.jobs.record import is_done
+from calibook.jobs.work import Work
+from calibook.procedures.tasks import Task
+
+STATES = (
+    "waiting",
+    "running",
+    "done",
+    "bad input",
+    "bad parameter",
+    "no constants",
+    "constant damaged",
+    "out of memory",
+    "out of time",
+    "killed",
+    "node lost",
+    "bug",
+)
+FAILED = STATES[3:]
+
+# A process that has the same id but began this much later is another one [s].
+_SAME_START = 2.0
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One try at a task.
+
+    state: "running", or how it ended
+    process_started: start of its process [s since 1970]; with the pid it names the process
+    started, ended: times in ISO 8601, UTC
+    cause: why it failed, in one line
+    cell, line, source_line: where in the notebook it failed (numbers from 1; 0 if not in a cell)
+    cells_done, cells: how far the notebook is
+    """
+
+    number: int
+    state: str
+    host: str
+    pid: int
+    process_started: float
+    started: str
+    ended: str = ""
+    cause: str = ""
+    cell: int = 0
+    line: int = 0
+    source_line: str = ""
+    cells_done: int = 0
+    cells: int = 0
+    seconds: float = 0.0
+    peak_memory_mb: float = 0.0
+
+
+@dataclass(frozen=True)
+class TaskStatus:
+    """Where a task stands. state: one of STATES; attempts: oldest first."""
+
+    name: str
+    state: str
+    cause: str = ""
+    attempts: tuple[Attempt, ...] = field(default_factory=tuple)
+
+    @property
+    def last(self) -> Attempt | None:
+        """The newest attempt, None before the first."""
+        return self.attempts[-1] if self.attempts else None
+
+    @property
+    def failed(self) -> bool:
+        """Whether the newest attempt ended and the task is not done."""
+        return self.state in FAILED
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON form."""
+        return asdict(self)
+
+
+def status_of(work: Work) -> list[TaskStatus]:
+    """Where all tasks stand, in the order of the plan. Reads files only."""
+    return [task_status(work, task) for task in work.plan.tasks]
+
+
+def task_status(work: Work, task: Task) -> TaskStatus:
+    """Where one task stands."""
+    attempts = tuple(read_attempts(work.plan.task_folder(task)))
+    if is_done(work, task):
+        return TaskStatus(task.name, "done", "", attempts)
+    if not attempts:
+        return TaskStatus(task.name, "waiting", "", attempts)
+    last = attempts[-1]
+    if last.state == "done":
+        return TaskStatus(task.name, "waiting", "done once, but its files are gone or changed", attempts)
+    return TaskStatus(task.name, last.state, last.cause, attempts)
+
+
+def read_attempts(task_folder: Path) -> Iterator[Attempt]:
+    """The attempts at a task, oldest first. One whose process is gone reads as killed."""
+    for number in _numbers(task_folder):
+        path = _state_file(task_folder, number)
+        try:
+            attempt = Attempt(**files.read_json(path))
+        except FileNotFoundError:
+            continue  # claimed this moment, or killed before it could say anything
+        if attempt.state == "running" and not is_alive(attempt):
+            cause = "its process ended without a word (killed, or the machine restarted)"
+            attempt = replace(attempt, state="killed", cause=cause)
+        yield attempt
+
+
+def is_alive(attempt: Attempt) -> bool:
+    """Whether the attempt's process is still there. On another host: taken to be."""
+    if attempt.host != socket.gethostname():
+        return True
+    try:
+        process = psutil.Process(attempt.pid)
+        return (
+            process.status() != psutil.STATUS_ZOMBIE
+            and abs(process.create_time() - attempt.process_started) < _SAME_START
+        )
+    except psutil.NoSuchProcess:
+        return False
+
+
+def begin_attempt(task_folder: Path, pid: int | None = None) -> Attempt:
+    """Claim the next attempt for this process (or another one on this host)."""
+    pid = os.getpid() if pid is None else pid
+    number = max(_numbers(task_folder), default=0) + 1
+    while True:
+        try:
+            (task_folder / "attempts" / str(number)).mkdir(parents=True)
+            break
+        except FileExistsError:
+            number += 1
+    try:
+        process_started = psutil.Process(pid).create_time()
+    except psutil.NoSuchProcess:
+        process_started = 0.0
+    attempt = Attempt(number, "running", socket.gethostname(), pid, process_started, _now())
+    write_attempt(task_folder, attempt)
+    return attempt
+
+
+def end_attempt(task_folder: Path, attempt: Attempt, state: str, cause: str = "", **more: Any) -> Attempt:
+    """Write how an attempt ended. more: further fields of Attempt."""
+    ended = replace(attempt, state=state, cause=one_line(cause), ended=_now(), **more)
+    write_attempt(task_folder, ended)
+    return ended
+
+
+def write_attempt(task_folder: Path, attempt: Attempt) -> None:
+    """Write an attempt's state file, whole."""
+    files.write_json(_state_file(task_folder, attempt.number), asdict(attempt))
+
+
+def one_line(text: str, longest: int = 500) -> str:
+    """A cause as one line, for tables."""
+    line = " ".join(text.split())
+    return line if len(line) <= longest else line[: longest - 1] + "…"
+
+
+def _state_file(task_folder: Path, number: int) -> Path:
+    return task_folder / "attempts" / str(number) / "state.json"
+
+
+def _numbers(task_folder: Path) -> list[int]:
+    try:
+        names = os.listdir(task_folder / "attempts")
+    except FileNotFoundError:
+        return []
+    return sorted(int(name) for name in names if name.isdecimal())
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
