@@ -93,9 +93,7 @@ def copy_metadata(raw: h5py.File, target: h5py.File, sources: Mapping[str, str])
     for name, dataset in raw["METADATA"].items():
         if isinstance(dataset, h5py.Dataset) and name not in _SOURCE_LISTS:
             group.create_dataset(name, data=dataset[()], dtype=dataset.dtype)
-    # Until format 1.0 the lists lay directly in METADATA.
-    has_lists = "dataSources" in raw["METADATA"]
-    lists = group.create_group("dataSources") if has_lists else group
+    lists = group.create_group("dataSources") if "dataSources" in raw["METADATA"] else group
     _write_source_lists(lists, [f"INSTRUMENT/{path}" for path in sources.values()])
 
 
@@ -113,11 +111,18 @@ def copy_index(raw: h5py.File, target: h5py.File, sources: Mapping[str, str]) ->
         if name in old:
             new.create_dataset(name, data=old[name][:n_trains])
     if "origin" in old:
-        # A position in the list of sources: those of the other sources lose their meaning.
-        origin = np.full(n_trains, TIME_SERVER, old["origin"].dtype)
-        new.create_dataset("origin", data=origin)
+        # It counts in the raw file's list of sources, most of which are not in the target.
+        new.create_dataset("origin", data=np.full(n_trains, TIME_SERVER, "i4"))
     for old_path, new_path in sources.items():
         _write_counts(new, new_path, old[f"{old_path}/count"][:n_trains])
+
+
+def source_ids(h5file: h5py.File) -> list[str]:
+    """Sources of a file: "INSTRUMENT/{source}/{group}" and "CONTROL/{device}"."""
+    metadata = h5file["METADATA"]
+    # Until format 1.0 the lists lay directly in METADATA.
+    lists = metadata.get("dataSources", metadata)
+    return [source.decode() for source in lists["dataSourceId"][()] if source]
 
 
 def _write_source_lists(group: h5py.Group, sources: list[str]) -> None:

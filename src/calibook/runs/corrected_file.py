@@ -1,0 +1,148 @@
+"""The corrected file of one detector module, in the layout that EXtra-data reads.
+
+Floating-point images are not compressed and have their places in the file
+before the first frame comes, so threads write them directly to these places.
+Integer images (gain stage, mask) compress well: threads deflate them outside
+HDF5's lock, and the chunks go into the file in the order of frames. Hence the
+file's bytes depend on its content alone, not on threads, blocks or time.
+"""
+
+from __future__ import annotations
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path
+from threading import Lock
+from types import TracebackType
+from typing import Self
+
+import h5py
+import numpy as np
+from isal import isal_zlib
+
+from calibook.detectors.base import Detector
+from calibook.errors import CalibookError
+from calibook.files import whole_file
+from calibook.runs.datasets import ChunksInOrder, create_deflated, create_in_place, frame_offsets, write_at
+from calibook.runs.layout import copy_index, copy_metadata
+from calibook.runs.raw_file import Block, RawModuleFile
+
+# The level of the facility's files; its stream is the same on all x86-64 CPUs since SSE4.2.
+DEFLATE_LEVEL = 1
+
+
+class CorrectedWriter:
+    """Writes a corrected file; the file takes its name when the `with` block ends well.
+
+    >>> with CorrectedWriter(target, raw, detector) as writer:
+    ...     for block in raw.blocks(64):
+    ...         writer.write(block, data, gain, mask)
+
+    Parameters
+    ----------
+    raw: open raw file, from which METADATA, INDEX and IDs are carried over
+    detector: its `corrected_keys` name the image datasets, in the order in
+        which `write` takes them
+    threads: how many threads deflate and write
+    """
+
+    def __init__(self, target: Path | str, raw: RawModuleFile, detector: Detector, *, threads: int = 2):
+        self.target, self.raw, self.detector, self.threads = Path(target), raw, detector, threads
+        source = detector.corrected_source.format(karabo_id=raw.karabo_id, module=raw.module)
+        self._index_path = f"{source}/{detector.index_group}"
+        self._written = np.zeros(raw.n_entries, bool)
+        self._lock = Lock()
+        self._on_exit = ExitStack()
+
+    def __enter__(self) -> Self:
+        with ExitStack() as stack:
+            part = stack.enter_context(whole_file(self.target))
+            self._file = stack.enter_context(h5py.File(part, "w"))
+            self._create()
+            self._descriptor = os.open(part, os.O_WRONLY)
+            stack.callback(os.close, self._descriptor)
+            self._pool = stack.enter_context(ThreadPoolExecutor(self.threads, "writer"))
+            self._on_exit = stack.pop_all()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is None:
+            with self._on_exit:
+                self._verify()
+        else:
+            self._on_exit.__exit__(kind, error, trace)
+
+    def _create(self) -> None:
+        """Everything but the images, and the places of the images."""
+        raw, group_path = self.raw, f"INSTRUMENT/{self._index_path}"
+        copy_metadata(raw.h5file, self._file, {raw.index_path: self._index_path})
+        copy_index(raw.h5file, self._file, {raw.index_path: self._index_path})
+        group = self._file.create_group(group_path)
+        for key in (*self.detector.frame_keys, *self.detector.train_keys):
+            if raw.has(key):
+                group.create_dataset(key, data=raw.ids(key))
+        per_entry = (raw.frames_per_entry,) if self.detector.frames_in_train else ()
+        shape = (raw.n_entries, *per_entry, *raw.image_shape)
+        chunk = (*(1 for _ in shape[:-2]), *raw.image_shape)
+        self._offsets: dict[str, np.ndarray] = {}
+        deflated = {}
+        for key, dtype in self.detector.corrected_keys.items():
+            if np.dtype(dtype).kind == "f":
+                self._offsets[key] = frame_offsets(create_in_place(group, key, shape, chunk, dtype))
+            else:
+                deflated[key] = create_deflated(group, key, shape, chunk, dtype, DEFLATE_LEVEL)
+        self._chunks = ChunksInOrder(deflated)
+        self._file.flush()
+
+    def write(self, block: Block, data: np.ndarray, gain: np.ndarray, mask: np.ndarray) -> None:
+        """Write the corrected images of a block; blocks may come in any order, from any thread.
+
+        data: f4 (N, P); gain: u1 (N, P), gain stage; mask: u4 (N, P), bad-pixel
+        bits. All are in the file, or copied, when this returns. ValueError for
+        another type or shape, or when an entry comes twice.
+        """
+        arrays = dict(zip(self.detector.corrected_keys, (data, gain, mask), strict=True))
+        for key, array in arrays.items():
+            self._check(key, array, block)
+        with self._lock:
+            if (
+                block.start < 0
+                or block.stop > len(self._written)
+                or self._written[block.start : block.stop].any()
+            ):
+                raise ValueError(f"entries {block.start} to {block.stop} were written before or don't exist")
+            self._written[block.start : block.stop] = True
+        first = block.start * self.raw.frames_per_entry
+        share = -(-block.frames // self.threads)
+        tasks = [
+            self._pool.submit(self._write_frames, arrays, first, low, min(low + share, block.frames))
+            for low in range(0, block.frames, share)
+        ]
+        for task in tasks:
+            task.result()
+
+    def _check(self, key: str, array: np.ndarray, block: Block) -> None:
+        dtype = np.dtype(self.detector.corrected_keys[key])
+        shape = (block.frames, self.raw.image_shape[0] * self.raw.image_shape[1])
+        if array.dtype != dtype or array.shape != shape or not array.flags.c_contiguous:
+            raise ValueError(f"{key}: expected C-contiguous {dtype} {shape}, got {array.dtype} {array.shape}")
+
+    def _write_frames(self, arrays: dict[str, np.ndarray], first: int, low: int, high: int) -> None:
+        """Frames low..high of a block that begins with the file's frame `first`."""
+        for n in range(low, high):
+            for key, offsets in self._offsets.items():
+                write_at(self._descriptor, arrays[key][n], int(offsets[first + n]))
+            deflated = {key: isal_zlib.compress(arrays[key][n], DEFLATE_LEVEL) for key in self._chunks.keys}
+            self._chunks.put(first + n, deflated)
+
+    def _verify(self) -> None:
+        missing = np.flatnonzero(~self._written)
+        if len(missing):
+            raise CalibookError(
+                f"{self.target}: {len(missing)} of {len(self._written)} entries were not written, "
+                f"the first is {missing[0]}"
+            )
+        self._chunks.verify(self.raw.n_frames)

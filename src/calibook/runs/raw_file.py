@@ -1,0 +1,216 @@
+"""A raw file of one detector module: checked when opened, read in blocks of frames."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import h5py
+import numpy as np
+
+from calibook.detectors.base import Detector
+from calibook.errors import BadInput
+from calibook.runs.checks import RawChecks, open_h5
+from calibook.runs.discover import module_of
+from calibook.runs.names import parse_file_name
+
+
+@dataclass(frozen=True)
+class Block:
+    """Successive entries of a file; an entry is what one index on axis 0 holds.
+
+    Entries are counted over those that belong to trains: padding and gaps of
+    the raw file don't count, so that they are the entries of the corrected file.
+
+    start, stop: entries, the last one excluded
+    frames: number N of frames, (stop - start) times the frames per entry
+    images: {dataset: (N, P)}, C-contiguous, one row per frame
+    cells: i8 (N,), memory cell of each frame
+    """
+
+    start: int
+    stop: int
+    frames: int
+    images: dict[str, np.ndarray]
+    cells: np.ndarray
+
+
+class RawModuleFile:
+    """An open raw file; made by `open_raw`, closed as a context manager.
+
+    karabo_id: of the detector, e.g. "FXE_XAD_JF1M"
+    source: of the module, e.g. "FXE_XAD_JF1M/DET/JNGFR01:daqOutput"
+    module: its number
+    train_ids: u8 (T,)
+    timestamps: u8 (T,), ns since 1970 UTC; 0 where the file has none
+    first, count: i8 (T,), entries of each train
+    n_trains, n_entries, n_frames: what belongs to trains, without padding
+    frames_per_entry: 1, or the length of axis 1 if an entry is a train
+    frames_per_train: the most frames that a train has
+    image_shape: of a frame, (slow_scan, fast_scan)
+    """
+
+    def __init__(self, path: Path, detector: Detector, h5file: h5py.File, karabo_id: str, module: int):
+        self.path, self.detector, self.h5file = path, detector, h5file
+        self.karabo_id, self.module = karabo_id, module
+        self.source = source = detector.raw_source.format(karabo_id=karabo_id, module=module)
+        checks = RawChecks(path, h5file, detector, source)
+        self.train_ids, self.timestamps = checks.trains()
+        self.first, self.count = checks.index(self.train_ids)
+        self.image_shape = detector.module_shape
+        self.frames_per_entry = checks.frames_per_entry()
+        checks.lengths(self.frames_per_entry, self.train_ids, self.first, self.count)
+        self.n_trains = len(self.train_ids)
+        self.n_entries = int(self.count.sum())
+        self.n_frames = self.n_entries * self.frames_per_entry
+        self.frames_per_train = int(self.count.max()) * self.frames_per_entry
+        self.data_path = checks.data_path
+        self._entries = _entries(self.first, self.count)
+        self._cells = self.ids(detector.cell_key).astype("i8").reshape(self.n_frames)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file."""
+        self.h5file.close()
+
+    @property
+    def index_path(self) -> str:
+        """Source and index group, as in the groups INDEX and INSTRUMENT."""
+        return f"{self.source}/{self.detector.index_group}"
+
+    def has(self, key: str) -> bool:
+        """Whether the file has a dataset of that name for the module."""
+        return f"{self.data_path}/{key}" in self.h5file
+
+    def ids(self, key: str) -> np.ndarray:
+        """A small dataset (one value per frame or train) without padding.
+
+        Shape (n_entries, frames_per_entry) for frame keys of detectors whose
+        entries are trains, else (n_entries,).
+        """
+        dataset = f"{self.data_path}/{key}"
+        try:
+            values = self.h5file[dataset][()]
+        except (OSError, RuntimeError) as error:
+            raise BadInput(self.path, f"can't be read: {error}", dataset) from None
+        if not self.detector.frames_in_train:
+            values = values.reshape(len(values))  # raw (N, 1) of detectors with one entry per frame
+        return values[self._entries]
+
+    def trains_of(self, start: int, stop: int) -> np.ndarray:
+        """Train ID of each entry: u8 (stop - start,)."""
+        return np.repeat(self.train_ids, self.count)[start:stop]
+
+    def blocks(self, frames: int) -> Iterator[Block]:
+        """All entries in blocks of at most `frames` frames (but at least one entry).
+
+        The next block is read in the background while one is worked on. There
+        are two sets of buffers: a block's images are valid until the next
+        block is asked for. Memory in use doesn't depend on the file's length.
+
+        Raises BadInput with dataset and train where the file can't be read.
+        """
+        if frames < 1:
+            raise ValueError(f"a block of {frames} frames")
+        step = max(1, frames // self.frames_per_entry)
+        starts = range(0, self.n_entries, step)
+        buffers = [self._new_buffers(min(step, self.n_entries)) for _ in range(min(2, len(starts)))]
+        with ThreadPoolExecutor(1, "reader") as reader:
+            ahead = reader.submit(self._read_block, starts[0], step, buffers[0])
+            for number in range(1, len(starts) + 1):
+                block = ahead.result()
+                if number < len(starts):
+                    ahead = reader.submit(self._read_block, starts[number], step, buffers[number % 2])
+                yield block
+
+    def _new_buffers(self, entries: int) -> dict[str, np.ndarray]:
+        return {
+            key: np.empty(
+                (entries, *self._dataset(key).shape[1:]), self._dataset(key).dtype.newbyteorder("=")
+            )
+            for key in self.detector.image_keys
+        }
+
+    def _dataset(self, key: str) -> h5py.Dataset:
+        return self.h5file[f"{self.data_path}/{key}"]
+
+    def _read_block(self, start: int, step: int, buffers: dict[str, np.ndarray]) -> Block:
+        stop = min(start + step, self.n_entries)
+        frames = (stop - start) * self.frames_per_entry
+        images = {}
+        for key, buffer in buffers.items():
+            self._read(key, start, stop, buffer)
+            images[key] = buffer[: stop - start].reshape(
+                frames, prod(buffer.shape[1:]) // self.frames_per_entry
+            )
+        first = start * self.frames_per_entry
+        return Block(start, stop, frames, images, self._cells[first : first + frames])
+
+    def _read(self, key: str, start: int, stop: int, buffer: np.ndarray) -> None:
+        """Read entries into the first rows of a buffer."""
+        dataset = self._dataset(key)
+        row = 0
+        for low, high in _runs(self._entries[start:stop]):
+            try:
+                dataset.read_direct(buffer, np.s_[low:high], np.s_[row : row + high - low])
+            except (OSError, RuntimeError) as error:
+                entry = self._first_unreadable(dataset, low, high, buffer) - low + start + row
+                train = int(self.trains_of(entry, entry + 1)[0])
+                raise BadInput(
+                    self.path, f"can't be read: {error}", f"{self.data_path}/{key}", train
+                ) from None
+            row += high - low
+
+    @staticmethod
+    def _first_unreadable(dataset: h5py.Dataset, low: int, high: int, buffer: np.ndarray) -> int:
+        for position in range(low, high):
+            try:
+                dataset.read_direct(buffer, np.s_[position : position + 1], np.s_[:1])
+            except (OSError, RuntimeError):
+                return position
+        return low
+
+
+def open_raw(path: Path | str, detector: Detector, karabo_id: str) -> RawModuleFile:
+    """Open a raw file and check all that can be checked without reading its images.
+
+    Raises BadInput, naming file, dataset and cause, if the file is missing,
+    unreadable, empty, truncated, not HDF5 or not this detector's; if a dataset
+    is missing or has the wrong type or shape; if there are no trains or no
+    frames; if INDEX and the lengths of the datasets disagree.
+    """
+    path = Path(path)
+    name = parse_file_name(path)
+    module = module_of(name.aggregator, detector) if name else None
+    if module is None:
+        expected = f"RAW-R0000-{detector.aggregator.format(module=detector.first_module)}-S00000.h5"
+        raise BadInput(path, f"not named like a raw file of {detector.title}, e.g. {expected}")
+    h5file = open_h5(path)
+    try:
+        return RawModuleFile(path, detector, h5file, karabo_id, module)
+    except BaseException:
+        h5file.close()
+        raise
+
+
+def _entries(first: np.ndarray, count: np.ndarray) -> np.ndarray:
+    """Positions on axis 0 of the raw datasets that belong to trains: i8 (n_entries,)."""
+    return np.repeat(first - (np.cumsum(count) - count), count) + np.arange(count.sum())
+
+
+def _runs(positions: np.ndarray) -> Iterator[tuple[int, int]]:
+    """Ranges of successive positions: [5, 6, 7, 9] is (5, 8), (9, 10)."""
+    for part in np.split(positions, np.flatnonzero(np.diff(positions) != 1) + 1):
+        yield int(part[0]), int(part[-1]) + 1
