@@ -11,7 +11,7 @@ import math
 import operator
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from difflib import get_close_matches
 from numbers import Real
@@ -235,4 +235,9 @@ def _read_str(value: Any) -> str:
     return str(value)
 
 
-_READERS = {"int": _read_int, "float": _read_float, "bool": _read_bool, "str": _read_str}
+_READERS: dict[str, Callable[[Any], Any]] = {
+    "int": _read_int,
+    "float": _read_float,
+    "bool": _read_bool,
+    "str": _read_str,
+}
