@@ -69,7 +69,14 @@ def _prepare(node: Any) -> None:
 def _run(node: Any, saved: _SavedNotebook, folder: Path, log_file: TextIO, cwd: Path) -> Execution:
     started = time.monotonic()
     manager = IpcKernelManager(transport="ipc", connection_file=str(folder / "k.json"))
-    client = _Client(saved, km=manager, stdout_file=log_file, stderr_file=log_file, startup_timeout=300)
+    client = _Client(
+        saved,
+        km=manager,
+        stdout_file=log_file,
+        stderr_file=log_file,
+        startup_timeout=300,
+        coalesce_streams=True,
+    )
     saved.notebook_start()
     failure: CellFailed | KernelDied | None = None
     try:

@@ -26,14 +26,14 @@ LONGEST_FOLDER = 80
 
 
 class IpcKernelManager(AsyncKernelManager):
-    """Starts `sys.executable -m ipykernel_launcher`, whatever kernels the user has installed."""
+    """Starts `kernel_process` in this interpreter, whatever kernels the user has installed."""
 
     client_class = Unicode("jupyter_client.asynchronous.AsyncKernelClient")
 
     @property
     def kernel_spec(self) -> KernelSpec:
         """The kernel to start; never looked up by name."""
-        argv = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+        argv = [sys.executable, "-P", "-m", "calibook.procedures.kernel_process", "-f", "{connection_file}"]
         # Else a cell of the one line `run: int = 4` is taken for the magic command %run.
         argv += ["--InteractiveShell.automagic=False", "--HistoryManager.enabled=False"]
         return KernelSpec(argv=argv, display_name="Python 3 (ipykernel)", language="python")
@@ -85,8 +85,6 @@ def kernel_environment(folder: Path) -> dict[str, str]:
         **os.environ,
         "MPLBACKEND": "module://matplotlib_inline.backend_inline",
         "IPYTHONDIR": str(folder / "ipython"),
-        "PYTHONFAULTHANDLER": "1",
-        "PYDEVD_DISABLE_FILE_VALIDATION": "1",
     }
 
 
