@@ -128,10 +128,10 @@ def read_attempts(task_folder: Path) -> Iterator[Attempt]:
         yield attempt
 
 
-def is_alive(attempt: Attempt) -> bool:
-    """Whether the attempt's process is still there. On another host: taken to be."""
+def is_alive(attempt: Attempt, *, elsewhere: bool = True) -> bool:
+    """Whether the attempt's process is still there; `elsewhere` is the answer for another host."""
     if attempt.host != socket.gethostname():
-        return True
+        return elsewhere
     try:
         process = psutil.Process(attempt.pid)
         return (

@@ -1,12 +1,12 @@
 """The work folder of a request.
 
-    plan.json                     the request: what will be done, with what
-    <procedure>.ipynb             copies of the notebooks, the ones that run
-    <procedure>.summary.ipynb
-    tasks/<task>/                 executed notebook, log, record, small results
-    tasks/<task>/attempts/<n>/    state of each attempt
-    summary/                      executed summary
-    report.pdf, html/, verdict.json
+plan.json                     the request: what will be done, with what
+<procedure>.ipynb             copies of the notebooks, the ones that run
+<procedure>.summary.ipynb
+tasks/<task>/                 executed notebook, log, record, small results
+tasks/<task>/attempts/<n>/    state of each attempt
+summary/                      executed summary
+report.pdf, html/, verdict.json
 """
 
 from __future__ import annotations

@@ -1,0 +1,206 @@
+"""Commands about requests and their tasks, and what all procedure commands share."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from calibook.jobs.finish import Finished
+    from calibook.jobs.work import Work
+    from calibook.procedures.notebook import Procedure
+
+_WORK = click.argument("work", type=click.Path(path_type=Path))
+_WORKERS = click.Option(
+    ["--workers"], type=click.IntRange(min=1), help="Tasks at a time. Default: as CPUs and memory allow."
+)
+_ENGINE = click.Option(
+    ["--engine"],
+    type=click.Choice(["typst", "latex"]),
+    default="typst",
+    show_default=True,
+    help="What makes the PDF; latex needs lualatex installed.",
+)
+_OVERWRITE = click.Option(
+    ["--overwrite"], is_flag=True, help="Replace outputs that another request has made."
+)
+_REPORT = click.Option(["--report/--no-report"], default=True, help="Build the report.")
+_APPENDIX = click.Option(
+    ["--appendix"],
+    type=click.IntRange(min=0),
+    default=16,
+    show_default=True,
+    help="Task notebooks shown in the report at most; those that failed come first.",
+)
+
+request_options: list[click.Option] = [
+    click.Option(["--dry-run"], is_flag=True, help="Show what would be done and write nothing."),
+    _WORKERS,
+    click.Option(
+        ["--work-folder"],
+        type=click.Path(path_type=Path),
+        help="Folder for notebooks, logs and report. Default: OUT_FOLDER/calibook/<procedure>-<id>.",
+    ),
+    _ENGINE,
+    _OVERWRITE,
+    _REPORT,
+    _APPENDIX,
+]
+"""Options of every procedure command; `run_request` takes their values by these names."""
+
+
+def run_request(
+    procedure: Procedure,
+    values: Mapping[str, Any],
+    *,
+    dry_run: bool = False,
+    workers: int | None = None,
+    work_folder: Path | None = None,
+    engine: str = "typst",
+    overwrite: bool = False,
+    report: bool = True,
+    appendix: int = 16,
+) -> None:
+    """Plan, show the plan, run it, finish, say where everything is.
+
+    Exits with code 1 if a task or the report failed; the verdict's word is printed, no more.
+    """
+    from calibook.cli.show import console, show_plan
+    from calibook.jobs.lock import hold
+    from calibook.jobs.request import make_request
+
+    _check_engine(engine, report)
+    request = make_request(procedure, values, work_folder, overwrite=overwrite)
+    show_plan(request.work, continues=request.continues)
+    if dry_run:
+        console().print("Dry run: nothing was written.")
+        return
+    with hold(request.folder):
+        work = request.write()
+        _run_and_finish(work, workers, engine, report, appendix)
+
+
+def _run_and_finish(work: Work, workers: int | None, engine: str, report: bool, appendix: int) -> None:
+    from calibook.cli.show import console, show_outcome
+    from calibook.jobs.finish import finish
+    from calibook.jobs.local import run_local
+    from calibook.jobs.progress import make_progress
+
+    try:
+        statuses = run_local(work, workers, make_progress(console()))
+        finished: Finished = finish(work, engine, report=report, appendix=appendix)
+    except KeyboardInterrupt:
+        click.echo(
+            f"\nStopped. What is done is kept; to go on: calibook resume {_quoted(work.folder)}", err=True
+        )
+        sys.exit(130)
+    show_outcome(work, statuses, finished)
+    failed = any(status.state != "done" for status in statuses)
+    if failed or work.plan.problems or finished.problems:
+        sys.exit(1)
+
+
+def _check_engine(engine: str, report: bool) -> None:
+    """LaTeX must be there before hours of work end without a report."""
+    if report and engine == "latex":
+        from calibook.reports.latex import check_tools
+
+        check_tools()
+
+
+def _quoted(path: Path) -> str:
+    from calibook.cli.show import quoted
+
+    return quoted(path)
+
+
+@click.command()
+@_WORK
+@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
+def status(work: Path, as_json: bool) -> None:
+    """Show what each task of the work folder WORK did, and why it failed."""
+    from calibook.jobs.state import status_of
+    from calibook.jobs.work import open_work
+
+    opened = open_work(work)
+    statuses = status_of(opened)
+    if as_json:
+        click.echo(json.dumps(_status_json(opened, statuses), indent=1))
+    else:
+        from calibook.cli.show import show_status
+
+        show_status(opened, statuses)
+    if opened.plan.problems or any(found.failed for found in statuses):
+        sys.exit(1)
+
+
+def _status_json(work: Work, statuses: list[Any]) -> dict[str, Any]:
+    counts: dict[str, int] = {}
+    for found in statuses:
+        counts[found.state] = counts.get(found.state, 0) + 1
+    return {
+        "work": str(work.folder),
+        "id": work.id,
+        "counts": counts,
+        "problems": work.plan.problems,
+        "tasks": [found.to_dict() for found in statuses],
+    }
+
+
+@click.command()
+@_WORK
+def resume(
+    work: Path, workers: int | None, engine: str, overwrite: bool, report: bool, appendix: int
+) -> None:
+    """Do what is missing in the work folder WORK, then build its report anew."""
+    from calibook.jobs.checks import check_folders, check_space, refuse_outputs_of_others
+    from calibook.jobs.lock import hold
+    from calibook.jobs.work import open_work
+
+    _check_engine(engine, report)
+    opened = open_work(work)
+    check_folders(opened.plan)
+    check_space(opened)
+    if not overwrite:
+        refuse_outputs_of_others(opened)
+    with hold(opened.folder):
+        _run_and_finish(opened, workers, engine, report, appendix)
+
+
+resume.params += [_WORKERS, _ENGINE, _OVERWRITE, _REPORT, _APPENDIX]
+
+
+@click.command()
+@click.argument("record", type=click.Path(path_type=Path))
+def reproduce(record: Path) -> None:
+    """Make an output again from its RECORD, and say: identical, or what differs."""
+    from calibook.constants import load_pinned
+    from calibook.jobs.reproduce import reproduce as make_again
+
+    found = make_again(record, load_pinned)
+    for difference in found.differences:
+        click.echo(f"differs: {difference}")
+    for note in found.notes:
+        click.echo(f"note: {note}")
+    if not found.identical:
+        click.echo(f"{found.output} was not made again.")
+        sys.exit(1)
+    click.echo(f"identical: {found.output}{', put back in its place' if found.placed else ''}")
+
+
+@click.command(hidden=True)
+@_WORK
+@click.argument("name")
+def task(work: Path, name: str) -> None:
+    """Do the one task NAME of the work folder WORK; what schedulers and `resume` call."""
+    from calibook.jobs.task import run_task
+
+    ended = run_task(work, name)
+    click.echo(f"{ended.name}: {ended.state} {ended.cause}".rstrip())
+    if ended.state != "done":
+        sys.exit(1)

@@ -1,0 +1,152 @@
+"""One task, from its start to its record. This machine and SLURM run this same code."""
+
+from __future__ import annotations
+
+import os
+import time
+import traceback
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from calibook.errors import BadInput, CalibookError
+from calibook.files import remove_parts
+from calibook.jobs.checks import unreadable_inputs
+from calibook.jobs.environment import task_environment
+from calibook.jobs.record import InputFile, hash_input, refuse_changed, write_records
+from calibook.jobs.state import Attempt, TaskStatus, begin_attempt, end_attempt, task_status, write_attempt
+from calibook.jobs.stopping import stoppable
+from calibook.jobs.work import Work, open_work
+from calibook.procedures.failures import CellFailed, Execution, KernelDied
+from calibook.procedures.notebook import read_procedure
+from calibook.procedures.tasks import Plan, Task
+
+
+def run_task(work_folder: Path | str, name: str) -> TaskStatus:
+    """Do one task of a work folder, unless it is done. Says how it ended, raises only for no such task.
+
+    The task leaves in `tasks/<name>`: the executed notebook, the log (appended
+    across attempts), its record, and whatever the notebook puts there.
+    """
+    work = open_work(work_folder)
+    task = work.plan.select(name)[0]
+    status = task_status(work, task)
+    if status.state == "done":
+        return status
+    folder = work.plan.task_folder(task)
+    attempt = begin_attempt(folder)
+    _log(work, task, f"=== {attempt.started} attempt {attempt.number} on {attempt.host}, pid {attempt.pid}")
+    started = time.monotonic()
+    ended: dict[str, Any]
+    try:
+        with stoppable():
+            execution = _attempt(work, task, attempt)
+        ended = {"state": "done", "seconds": execution.seconds, "peak_memory_mb": execution.peak_memory_mb}
+    except (Exception, KeyboardInterrupt) as error:
+        ended = {"seconds": time.monotonic() - started, **_failure(error)}
+        _log(work, task, _traceback(error))
+    end_attempt(folder, attempt, **ended)
+    _log(work, task, f"=== {ended['state']} after {ended['seconds']:.1f} s {ended.get('cause', '')}".rstrip())
+    return task_status(work, task)
+
+
+def _attempt(work: Work, task: Task, attempt: Attempt) -> Execution:
+    """Run the notebook, see that the outputs are there, write the records."""
+    for path, why in unreadable_inputs(Plan([task])).items():
+        raise BadInput(path, why)
+    from calibook.procedures.execute import execute
+
+    folder = work.plan.task_folder(task)
+    os.environ.update(task_environment())
+    _remove_parts(task)
+
+    def on_cell(done: int, cells: int) -> None:
+        write_attempt(folder, replace(attempt, cells_done=done, cells=cells))
+
+    with _hashed(task.inputs) as hashes:
+        execution = execute(
+            work.notebook,
+            notebook_values(work.notebook, work, task.name),
+            work.executed(task),
+            work.log(task),
+            work.cwd,
+            on_cell,
+        )
+        inputs = [hashed.result() for hashed in hashes]
+    refuse_changed(inputs)
+    _require_outputs(task)
+    write_records(work, task, inputs, execution.seconds, execution.peak_memory_mb, attempt.number)
+    _remove_parts(task)  # of a kernel that outlived its killed task for a moment
+    return execution
+
+
+def notebook_values(notebook: Path, work: Work, task: str = "") -> dict[str, Any]:
+    """Those of the request's parameters, `plan_file` and `task` that a notebook declares."""
+    values = {**work.parameters, "plan_file": str(work.plan_file), "task": task}
+    declared = read_procedure(notebook).parameters
+    return {name: value for name, value in values.items() if name in declared}
+
+
+@contextmanager
+def _hashed(paths: list[str]) -> Iterator[list[Future[InputFile]]]:
+    """Hash files in a thread beside the notebook, which reads the same bytes."""
+    with ThreadPoolExecutor(1) as pool:
+        hashes = [pool.submit(hash_input, path) for path in dict.fromkeys(paths)]
+        try:
+            yield hashes
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _require_outputs(task: Task) -> None:
+    missing = [output for output in task.outputs if not Path(output).is_file()]
+    if missing:
+        raise CalibookError(f"the notebook ended well but left no {', '.join(missing)}")
+
+
+def _remove_parts(task: Task) -> None:
+    for output in task.outputs:
+        remove_parts(Path(output))
+
+
+def _failure(error: BaseException) -> dict[str, Any]:
+    """Fields of the attempt that tell of an error."""
+    found: dict[str, Any]
+    if isinstance(error, CellFailed):
+        # Errors of calibook are sentences for users; of others the name is half the story.
+        ours = error.cause not in ("bug", "out of memory", "killed")
+        found = {
+            "state": error.cause,
+            "cause": error.evalue if ours else f"{error.ename}: {error.evalue}",
+            "line": error.line,
+            "source_line": error.source_line,
+        }
+    elif isinstance(error, CalibookError):
+        found = {"state": error.cause, "cause": str(error)}
+    elif isinstance(error, KeyboardInterrupt):
+        found = {"state": "killed", "cause": str(error) or "stopped by Ctrl-C"}
+    elif isinstance(error, MemoryError):
+        found = {"state": "out of memory", "cause": repr(error)}
+    else:
+        found = {"state": "bug", "cause": f"{type(error).__name__}: {error}"}
+    if isinstance(error, CellFailed | KernelDied):
+        found["cell"] = error.cell
+        if error.execution is not None:
+            found["peak_memory_mb"] = error.execution.peak_memory_mb
+            found["cells_done"] = error.execution.cells
+    return found
+
+
+def _traceback(error: BaseException) -> str:
+    """What the log shows of an error: the notebook's own traceback, if a cell failed."""
+    if isinstance(error, CellFailed):
+        return error.traceback
+    return "".join(traceback.format_exception(error))
+
+
+def _log(work: Work, task: Task, text: str) -> None:
+    with open(work.log(task), "a", encoding="utf-8", errors="replace") as log:
+        log.write(text.rstrip() + "\n")
