@@ -78,17 +78,19 @@ class Constant:
 
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> Constant:
-        """The entry that `to_dict` wrote; BadParameter if a field is missing or unknown."""
-        expected = {field.name for field in fields(cls)}
-        if set(content) != expected:
-            wrong = ", ".join(sorted(set(content) ^ expected))
-            raise BadParameter(f"not a pinned constant: missing or unknown fields {wrong}")
+        """The entry that `to_dict` wrote; BadParameter if a field is missing.
+
+        Other keys are passed over: a plan may note beside a constant what it is for.
+        """
+        names = [field.name for field in fields(cls)]
+        if missing := [name for name in names if name not in content]:
+            raise BadParameter(f"not a pinned constant: it has no {', '.join(missing)}")
         lists = {
             "dims": tuple(content["dims"]),
             "shape": tuple(content["shape"]),
             "conditions": tuple(Condition(**c) for c in content["conditions"]),
         }
-        return cls(**{**content, **lists})
+        return cls(**{name: content[name] for name in names} | lists)
 
 
 def checked_conditions(conditions: Iterable[Condition]) -> tuple[Condition, ...]:

@@ -47,8 +47,10 @@ CREATE TABLE constant (
     raw_location TEXT NOT NULL
 )"""
 _CREATE_SEARCH = "CREATE INDEX by_unit ON constant (pdu, calibration)"
-_AS_IS = tuple("id path calibration pdu detector_type begin end dataset sha256 dtype".split())
-_AS_IS += ("description", "raw_location")
+_AS_IS = (
+    *("id", "path", "calibration", "pdu", "detector_type", "begin", "end"),
+    *("dataset", "sha256", "dtype", "description", "raw_location"),
+)
 _AS_JSON = ("dims", "shape", "conditions")
 
 # WAL needs memory shared by all who use the file, so it fails, sometimes
