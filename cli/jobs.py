@@ -86,7 +86,7 @@ def run_request(
 
 
 def _run_and_finish(work: Work, workers: int | None, engine: str, report: bool, appendix: int) -> None:
-    from calibook.cli.show import console, show_outcome
+    from calibook.cli.show import console, quoted, show_outcome
     from calibook.jobs.finish import finish
     from calibook.jobs.local import run_local
     from calibook.jobs.progress import make_progress
@@ -96,7 +96,7 @@ def _run_and_finish(work: Work, workers: int | None, engine: str, report: bool, 
         finished: Finished = finish(work, engine, report=report, appendix=appendix)
     except KeyboardInterrupt:
         click.echo(
-            f"\nStopped. What is done is kept; to go on: calibook resume {_quoted(work.folder)}", err=True
+            f"\nStopped. What is done is kept; to go on: calibook resume {quoted(work.folder)}", err=True
         )
         sys.exit(130)
     show_outcome(work, statuses, finished)
@@ -111,12 +111,6 @@ def _check_engine(engine: str, report: bool) -> None:
         from calibook.reports.latex import check_tools
 
         check_tools()
-
-
-def _quoted(path: Path) -> str:
-    from calibook.cli.show import quoted
-
-    return quoted(path)
 
 
 @click.command()

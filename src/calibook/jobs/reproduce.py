@@ -115,7 +115,7 @@ def _changed_software(then: Mapping[str, str]) -> list[str]:
 
 @contextmanager
 def _folder_beside(output: Path) -> Iterator[Path]:
-    """A hidden folder on the disk of the output (or, if that can't be written, elsewhere), gone afterwards."""
+    """A hidden folder beside the output (elsewhere, if that can't be written), gone afterwards."""
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
         folder = tempfile.mkdtemp(prefix=".calibook-reproduce-", dir=output.parent)
@@ -193,7 +193,7 @@ def _put_back(content: Mapping[str, Any], made: Path, notes: list[str]) -> Repro
         if files.sha256(output) != content["sha256"]:
             notes = [
                 *notes,
-                f"{output} now has other bytes than its record says; remove it and reproduce again",
+                f"{output} has other bytes than its record says; remove it and reproduce again",
             ]
         return Reproduction(output, True, [], notes)
     with files.whole_file(output) as part:

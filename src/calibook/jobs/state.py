@@ -185,7 +185,7 @@ def _state_file(task_folder: Path, number: int) -> Path:
 
 def _numbers(task_folder: Path) -> list[int]:
     try:
-        names = os.listdir(task_folder / "attempts")
+        names = [path.name for path in (task_folder / "attempts").iterdir()]
     except FileNotFoundError:
         return []
     return sorted(int(name) for name in names if name.isdecimal())
