@@ -129,16 +129,13 @@ class RawChecks:
         """Frames that one index on axis 0 holds; checks types and shapes of the image datasets."""
         detector = self.detector
         slow, fast = detector.module_shape
-        expected = (
-            f"(trains, frames, {slow}, {fast})"
-            if detector.frames_in_train
-            else f"(frames, ..., {slow}, {fast})"
-        )
+        leading = "trains, frames" if detector.frames_in_train else "frames, ..."
+        expected = f"({leading}, {slow}, {fast})"
         frames = {}
         for key, dtype in detector.image_keys.items():
             path = f"{self.data_path}/{key}"
             dataset = self.dataset(path)
-            if dataset.dtype != np.dtype(dtype):
+            if dataset.dtype.newbyteorder("=") != np.dtype(dtype):
                 raise self.bad(f"has type {dataset.dtype}, expected {np.dtype(dtype)}", path)
             right_axes = dataset.ndim == 4 if detector.frames_in_train else dataset.ndim >= 3
             if not right_axes or dataset.shape[-2:] != detector.module_shape:
