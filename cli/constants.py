@@ -144,7 +144,7 @@ def verify(store: Store) -> None:
     problems = store.verify()
     for problem in problems:
         click.echo(problem)
-    click.echo(f"{len(store.entries())} constants in {store.folder}, {len(problems) or 'no'} problems.")
+    click.echo(f"{len(store.entries())} constants in {store.folder}; problems: {len(problems) or 'none'}")
     if problems:
         sys.exit(1)
 
@@ -158,7 +158,7 @@ def reindex(store: Store) -> None:
     problems = store.rebuild_index()
     for problem in problems:
         click.echo(problem)
-    click.echo(f"{len(store.entries())} constants in {store.folder}, {len(problems) or 'no'} problems.")
+    click.echo(f"{len(store.entries())} constants in {store.folder}; problems: {len(problems) or 'none'}")
     if problems:
         sys.exit(1)
 
