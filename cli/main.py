@@ -114,6 +114,10 @@ class _Calibook(_Strict):
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
 def list_procedures(as_json: bool) -> None:
     """List detectors and procedures, one line each, from the notebooks themselves."""
+    from calibook.procedures.notebook import broken_procedures
+
+    for path, why in broken_procedures().items():
+        click.echo(f"{path}: left out: {why}", err=True)
     found = _procedures()
     if as_json:
         import json

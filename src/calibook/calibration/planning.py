@@ -7,7 +7,8 @@ A plan is made from metadata alone. Every constant of a request is pinned here
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
+from dataclasses import replace
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from calibook.calibration.pins import Pins
@@ -116,7 +117,9 @@ def plan_darks(
     _same_operation(runs, read)
     found = read[first]
     begin = min(conditions.start for conditions in read.values())
-    pins = Pins(Store(store or None), detector, found, "prior", "")
+    # Strictly before these darks, or a second run would find what the first one made.
+    before = replace(found, start=begin - timedelta(milliseconds=1))
+    pins = Pins(Store(store or None), detector, before, "prior", "")
     tasks = []
     for aggregator in sorted({file.aggregator for file in by_stage[first]}):
         files = {stage: [f for f in fs if f.aggregator == aggregator] for stage, fs in by_stage.items()}
@@ -126,8 +129,9 @@ def plan_darks(
             "karabo_id": karabo_id,
             "karabo_da": aggregator,
             "unit": pins.store.unit_of(karabo_id, aggregator, begin),
-            "begin": begin.isoformat(),
+            "begin": begin.isoformat(timespec="milliseconds"),
             "conditions": found.conditions,
+            "store": str(pins.store.folder),
             "files": {stage: [str(f.path) for f in fs] for stage, fs in files.items()},
         }
         tasks.append(

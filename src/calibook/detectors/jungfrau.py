@@ -22,6 +22,10 @@ CELLS_BURST = 16
 GAIN_CODES = (0, 1, 3)
 INVALID_CODE = 2
 
+# What each gain stage can measure, with room for noise below zero [keV].
+SIGNAL_RANGES_KEV = ((-20.0, 330.0), (-200.0, 10_000.0), (-2_000.0, 140_000.0))
+SIGNAL_RANGES_ADU = ((-500.0, 15_000.0), (-15_000.0, 500.0), (-15_000.0, 500.0))
+
 _CONDITIONS = (
     "Sensor Bias Voltage",
     "Memory Cells",
@@ -92,6 +96,14 @@ def read_conditions(control: Callable[[str], Any]) -> dict[str, ConditionValue]:
     return conditions
 
 
+def signal_ranges(unit: str, photon_energy: float) -> tuple[tuple[float, float], ...]:
+    """(lowest, highest) corrected signal of each gain stage, in "ADU", "keV" or "photons"."""
+    if unit == "ADU":
+        return SIGNAL_RANGES_ADU
+    per = photon_energy if unit == "photons" else 1.0
+    return tuple((low / per, high / per) for low, high in SIGNAL_RANGES_KEV)
+
+
 def double_size_pixels() -> np.ndarray:
     """True for the wider pixels at the inner chip borders: bool (slow_scan, fast_scan)."""
     wide = np.zeros((SLOW_SCAN, FAST_SCAN), bool)
@@ -122,7 +134,9 @@ JUNGFRAU = Detector(
     gain_stages=("G0", "G1", "G2"),
     constants={
         "Offset10Hz": ConstantFacts("f8", _DIMS, "ADU", "dark signal", _DARK_CONDITIONS),
-        "Noise10Hz": ConstantFacts("f8", _DIMS, "ADU", "standard deviation of the dark signal", _DARK_CONDITIONS),
+        "Noise10Hz": ConstantFacts(
+            "f8", _DIMS, "ADU", "spread of the dark signal", _DARK_CONDITIONS
+        ),
         "BadPixelsDark10Hz": ConstantFacts("u4", _DIMS, "", "bad pixels found in darks", _DARK_CONDITIONS),
         "RelativeGain10Hz": ConstantFacts("f8", _DIMS, "ADU/keV", "signal per photon energy", _CONDITIONS),
         "BadPixelsFF10Hz": ConstantFacts("u4", _DIMS, "", "bad pixels found in flat fields", _CONDITIONS),

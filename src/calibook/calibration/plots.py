@@ -1,0 +1,140 @@
+"""Pictures that the summaries of several procedures share.
+
+All colour maps have monotonic lightness and all lines differ in their dashes,
+so that a report printed in black and white still reads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import cycle
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+
+from calibook.detectors.base import Detector
+from calibook.detectors.geometry import geometry_of
+
+_DASHES = ("-", "--", ":", "-.")
+_STYLE = {
+    "figure.dpi": 110,
+    "figure.constrained_layout.use": True,
+    "font.size": 9,
+    "axes.titlesize": 10,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "image.interpolation": "nearest",
+    "image.cmap": "viridis",
+}
+
+
+def use_style() -> None:
+    """Make the plots of a notebook look like those of all others."""
+    plt.rcParams.update(_STYLE)
+
+
+def assemble(detector: Detector, images: Mapping[int, np.ndarray], geometry_file: str = "") -> np.ndarray:
+    """The whole detector as one picture, NaN where there is no pixel.
+
+    images: {module number as in its source name: (slow_scan, fast_scan)}
+    geometry_file: CrystFEL geometry; empty for modules stacked by number
+    Returns f4 (y, x), y upwards as EXtra-geom has it.
+    """
+    geometry, numbers = geometry_of(detector, images, geometry_file)
+    stack = np.full((len(numbers), *detector.module_shape), np.nan, np.float32)
+    for i, number in enumerate(numbers):
+        if number in images:
+            stack[i] = images[number]
+    assembled, _ = geometry.position_modules(stack)
+    return assembled
+
+
+def show_detector(
+    detector: Detector,
+    pictures: Mapping[str, Mapping[int, np.ndarray]],
+    label: str,
+    *,
+    limits: tuple[float, float] | None = None,
+    log: bool = False,
+    geometry_file: str = "",
+) -> None:
+    """Pictures of the assembled detector side by side, with one colour scale.
+
+    pictures: {title: {module: (slow_scan, fast_scan)}}
+    label: quantity and unit of the colour bar, e.g. "mean [keV]"
+    limits: colour scale; by default the middle 98 % of all values
+    """
+    images = {title: assemble(detector, modules, geometry_file) for title, modules in pictures.items()}
+    low, high = limits or _middle(list(images.values()), log)
+    norm = _log_norm(low, high) if log else plt.Normalize(low, high)
+    rows, columns = next(iter(images.values())).shape
+    width = 6.7 / len(images)
+    height = min(5.8, 0.9 + (width - 0.5) * rows / columns)
+    figure, axes = plt.subplots(1, len(images), figsize=(6.7, height), squeeze=False, sharey=True)
+    for ax, (title, image) in zip(axes[0], images.items(), strict=True):
+        shown = ax.imshow(image, norm=norm, origin="lower")
+        ax.set(title=title, xlabel="x [pixel]")
+    axes[0, 0].set_ylabel("y [pixel]")
+    figure.colorbar(shown, ax=axes[0].tolist(), label=label, shrink=0.85, pad=0.01)
+    plt.show()
+
+
+def plot_histograms(edges: np.ndarray, counts: Mapping[str, np.ndarray], xlabel: str) -> None:
+    """Histograms as lines over common bin edges, counts on a logarithmic axis."""
+    _, ax = plt.subplots(figsize=(6.7, 3.0))
+    for (label, values), dashes in zip(counts.items(), cycle(_DASHES), strict=False):
+        if np.any(values):
+            ax.stairs(
+                values, edges, label=f"{label} ({int(np.sum(values)):,})", linestyle=dashes, linewidth=1.2
+            )
+    ax.set(yscale="log", xlabel=xlabel, ylabel="pixels x frames per bin")
+    ax.legend(frameon=False)
+    plt.show()
+
+
+def plot_bars(values: Mapping[str, Mapping[str, float]], ylabel: str, log: bool = False) -> None:
+    """Grouped bars: {series: {name: value}}, hatched so that the series differ without colour."""
+    names = list(dict.fromkeys(name for series in values.values() for name in series))
+    _, ax = plt.subplots(figsize=(6.7, 2.8))
+    width = 0.8 / max(1, len(values))
+    for i, ((label, series), hatch) in enumerate(
+        zip(values.items(), cycle(("", "//", "..", "xx")), strict=False)
+    ):
+        heights = [series.get(name, 0.0) for name in names]
+        x = np.arange(len(names)) + (i - (len(values) - 1) / 2) * width
+        ax.bar(x, heights, width, label=label, hatch=hatch, edgecolor="black", linewidth=0.5)
+    ax.set_xticks(
+        range(len(names)),
+        names,
+        rotation=20 if len(names) > 3 else 0,
+        ha="right" if len(names) > 3 else "center",
+    )
+    ax.set(ylabel=ylabel, yscale="log" if log else "linear")
+    ax.legend(frameon=False)
+    plt.show()
+
+
+def table_of(rows: Sequence[Mapping[str, Any]], index: str):
+    """A pandas table for display, one row per mapping."""
+    import pandas as pd
+
+    return pd.DataFrame(list(rows)).set_index(index)
+
+
+def _middle(images: Sequence[np.ndarray], log: bool) -> tuple[float, float]:
+    """Range of the middle 98 % of all finite (for a log scale, positive) values."""
+    values = np.concatenate([image[np.isfinite(image)] for image in images])
+    if log:
+        values = values[values > 0]
+    if not values.size:
+        return (0.1, 1.0) if log else (0.0, 1.0)
+    low, high = np.percentile(values, [1, 99])
+    return (float(low), float(high)) if high > low else (float(low) - 0.5, float(low) + 0.5)
+
+
+def _log_norm(low: float, high: float):
+    from matplotlib.colors import LogNorm
+
+    low = max(low, 1e-6)
+    return LogNorm(low, max(high, 10 * low))

@@ -1,0 +1,42 @@
+"""What a task leaves for the summary: small arrays and numbers, one file per task."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from calibook.files import whole_file
+from calibook.procedures.tasks import Plan, Task
+
+RESULTS_FILE = "results.npz"
+
+
+def save_results(plan: Plan, task: Task, results: dict[str, Any]) -> Path:
+    """Write numbers, texts and arrays by name; the file appears whole.
+
+    Returns the path of the file in the task's folder.
+    """
+    path = plan.task_folder(task) / RESULTS_FILE
+    with whole_file(path) as part, open(part, "wb") as f:
+        np.savez_compressed(f, **{name: np.asarray(value) for name, value in results.items()})
+    return path
+
+
+def load_results(plan: Plan) -> dict[str, dict[str, Any]]:
+    """Results of all tasks that left some: {task name: {name: array or number}}.
+
+    Tasks that failed are simply not there: a summary is made of what there is.
+    """
+    found = {}
+    for task in plan.tasks:
+        path = plan.task_folder(task) / RESULTS_FILE
+        if path.is_file():
+            with np.load(path, allow_pickle=False) as file:
+                found[task.name] = {name: _scalar(file[name]) for name in file.files}
+    return found
+
+
+def _scalar(array: np.ndarray) -> Any:
+    return array.item() if array.ndim == 0 else array
