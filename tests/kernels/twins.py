@@ -53,3 +53,63 @@ def round_photons(data, threshold=0.5):
         return np.maximum(np.floor(data.astype("f8") + (1 - np.float64(np.float32(threshold)))), 0).astype(
             "f4"
         )
+
+
+def common_mode(data, gain, mask, blocks, dark_range, min_pixels, max_shift, excluded):
+    """(corrected, [shifts of each step])."""
+    data, gate = data.copy(), np.inf if dark_range is None else np.float32(dark_range)
+    corrected = (gain == 0) & ((mask & np.uint32(excluded)) == 0)
+    shifts = []
+    for slow, fast in blocks:
+        shift = np.zeros((len(data), data.shape[1] // slow, data.shape[2] // fast), "f4")
+        for n, j, k in np.ndindex(shift.shape):
+            part = n, slice(j * slow, (j + 1) * slow), slice(k * fast, (k + 1) * fast)
+            values = data[part][corrected[part] & (np.abs(data[part]) < gate)]
+            if len(values) > min_pixels and 0 < abs(np.median(values)) < max_shift:
+                shift[n, j, k] = np.median(values)
+                data[part][corrected[part]] -= shift[n, j, k]
+        shifts.append(shift)
+    return data, shifts
+
+
+def dark_sums(adc, code, cell, expected_code, cells):
+    """{name: (cell, pixel) whole numbers} in Python integers, which never overflow."""
+    adc = (adc & 0x3FFF).astype(object)
+    right = code == expected_code
+    sums = {}
+    for name, values in {
+        "count": right,
+        "total": adc * right,
+        "squares": adc**2 * right,
+        "saturated": right & ((adc == 0) | (adc == 0x3FFF)),
+        "wrong": ~right,
+    }.items():
+        per_cell = [values[np.asarray(cell) == c].astype(object).sum(axis=0) for c in range(cells)]
+        sums[name] = np.array(per_cell, object).reshape(cells, adc.shape[1])
+    return sums
+
+
+def of_expected(function, adc, code, cell, expected_code, cells):
+    """function(samples with the expected code) per (cell, pixel), NaN without samples."""
+    result = np.full((cells, adc.shape[1]), np.nan)
+    for c, p in np.ndindex(result.shape):
+        values = (adc & 0x3FFF)[np.asarray(cell) == c, p][code[np.asarray(cell) == c, p] == expected_code]
+        if len(values):
+            result[c, p] = function(values)
+    return result
+
+
+def statistics(data, gain, mask, excluded, edges):
+    """The sums of `CorrectedStatistics`; edges: per gain stage, of its bins."""
+    used = np.isfinite(data) & ((mask & np.uint32(excluded)) == 0)
+    below_and_above = [np.concatenate([[-np.inf], e, [np.inf]]) for e in edges]
+    return {
+        "total": np.where(used, data, 0).astype("f8").cumsum(axis=0)[-1],
+        "count": used.sum(axis=0),
+        "any_bits": np.bitwise_or.reduce(mask, axis=0),
+        "stages": np.array([(gain == g).sum() for g in range(3)]),
+        "bad_bits": np.array([(mask >> np.uint32(bit) & 1).sum() for bit in range(32)]),
+        "histogram": np.array(
+            [np.histogram(data[used & (gain == g)], below_and_above[g])[0] for g in range(3)]
+        ),
+    }

@@ -1,0 +1,114 @@
+"""Sums over dark frames, in whole numbers: exact, and the same in any order and division.
+
+Each sample is a 14-bit integer, so its sums need no rounding: parts of a run
+can be summed by any number of tasks and added up with identical bits.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+import numpy as np
+from numba import njit
+
+from calibook.kernels.cells import TILE, frames_by_cell
+from calibook.kernels.checks import check_array
+
+ADC_MAX = np.int32(0x3FFF)
+MOST_FRAMES = (1 << 19) - 1
+"""Samples of a pixel up to which the standard deviation is exact until its square root: n^2 times
+the variance, which is at most 2^26, must stay below 2^64."""
+
+
+@dataclass(frozen=True)
+class DarkSums:
+    """What is left of dark frames; arrays are (memory cell, pixel).
+
+    count: u4, samples with the expected gain code; the next three are over those
+    total: u8, sum of ADC values
+    squares: u8, sum of their squares
+    saturated: u4, samples at either end of the ADC's range
+    wrong: u4, samples with another gain code
+    """
+
+    count: np.ndarray
+    total: np.ndarray
+    squares: np.ndarray
+    saturated: np.ndarray
+    wrong: np.ndarray
+
+    @classmethod
+    def zeros(cls, cells: int, pixels: int) -> DarkSums:
+        types = (np.uint32, np.uint64, np.uint64, np.uint32, np.uint32)
+        return cls(*(np.zeros((cells, pixels), t) for t in types))
+
+    def merge(self, other: DarkSums) -> DarkSums:
+        """The sums over both sets of frames."""
+        return DarkSums(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))
+
+    def accumulate(self, adc: np.ndarray, code: np.ndarray, cell: np.ndarray, expected_code: int) -> int:
+        """Add frames.
+
+        adc: u2 (frame, pixel), ADU; bits above the 14th are ignored
+        code: u1 (frame, pixel), gain code; only `expected_code` is counted
+        cell: integers (frame,), index into the first axis of the sums
+
+        Returns how many frames had a cell that isn't there; they are left out.
+        """
+        cells, pixels = self.count.shape
+        order, first, outside = checked_frames(adc, code, cell, cells, pixels)
+        sums = (self.count, self.total, self.squares, self.saturated, self.wrong)
+        _accumulate(adc, code, order, first, np.uint8(expected_code), *sums)
+        return len(outside)
+
+    def mean_and_std(self) -> tuple[np.ndarray, np.ndarray]:
+        """Mean and standard deviation [ADU], f8; NaN where nothing was counted.
+
+        std is that of the samples themselves (ddof 0, as NumPy's default):
+        sqrt(n * sum of squares - sum^2) / n, with whole numbers under the root.
+        Raises ValueError for more than MOST_FRAMES samples of a pixel.
+        """
+        if self.count.size and self.count.max() > MOST_FRAMES:
+            raise ValueError(f"{self.count.max()} samples of a pixel; sums are exact up to {MOST_FRAMES}")
+        n = self.count.astype(np.uint64)
+        # Both terms may pass 2^64; their difference is right modulo 2^64, and it is below that.
+        spread = n * self.squares - self.total * self.total
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return self.total / n, np.sqrt(spread.astype(np.float64)) / n
+
+
+def checked_frames(adc, code, cell, cells, pixels) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """`frames_by_cell` of dark frames, after a look at the arrays."""
+    shape = (len(adc), pixels)
+    check_array("adc", adc, "u2", shape)
+    check_array("code", code, "u1", shape)
+    if np.shape(cell) != shape[:1]:
+        raise ValueError(f"cell has shape {np.shape(cell)}, needs {shape[:1]}: one index per frame")
+    return frames_by_cell(cell, cells)
+
+
+@njit(nogil=True, cache=True)
+def _accumulate(adc, code, order, first, expected, count, total, squares, saturated, wrong):
+    pixels = adc.shape[1]
+    for c in range(first.size - 1):
+        for a in range(0, pixels, TILE):
+            b = min(a + TILE, pixels)
+            for k in range(first[c], first[c + 1]):
+                n = order[k]
+                _accumulate_line(
+                    adc[n, a:b], code[n, a:b], expected,
+                    count[c, a:b], total[c, a:b], squares[c, a:b], saturated[c, a:b], wrong[c, a:b],
+                )  # fmt: skip
+
+
+@njit(nogil=True, cache=True)
+def _accumulate_line(adc, code, expected, count, total, squares, saturated, wrong):
+    for i in range(adc.size):
+        a = np.int32(adc[i] & ADC_MAX)
+        right = np.int32(code[i] == expected)
+        x = np.int32(a * right)
+        count[i] += np.uint32(right)
+        wrong[i] += np.uint32(1 - right)
+        saturated[i] += np.uint32(right & ((a == 0) | (a == ADC_MAX)))
+        total[i] += np.uint64(np.uint32(x))
+        squares[i] += np.uint64(np.uint32(x * x))

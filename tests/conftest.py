@@ -1,0 +1,24 @@
+"""What all rooms' tests share."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+REALDATA = Path(__file__).resolve().parents[1] / "../shared/data"
+
+
+@pytest.fixture(scope="session")
+def realdata() -> Path:
+    """Folder of the real detector frames; mark tests that use it with `realdata`.
+
+    Without the folder the test is skipped, but fails where CI is set: there
+    nothing may be skipped.
+    """
+    folder = Path(os.environ.get("CALIBOOK_REALDATA") or REALDATA)
+    if not folder.is_dir():
+        message = f"no real detector frames in {folder}; set CALIBOOK_REALDATA to the folder that holds them"
+        if os.environ.get("CI"):
+            pytest.fail(message)
+        pytest.skip(message)
+    return folder.resolve()

@@ -1,0 +1,136 @@
+import numpy as np
+import pytest
+import twins
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from calibook.kernels import darks
+from calibook.kernels.cells import TILE
+from calibook.kernels.darks import MOST_FRAMES, DarkSums
+from calibook.kernels.median import StreamingMedian
+
+NAMES = ("count", "total", "squares", "saturated", "wrong")
+
+
+@st.composite
+def dark_frames(draw, pixel_choices=(1, 17, 600)):
+    """(adc, code, cell, cells): some pixels jump, saturate, or have wrong codes."""
+    r = np.random.default_rng(draw(st.integers(0, 2**32)))
+    frames, pixels = draw(st.sampled_from([0, 1, 2, 9, 30])), draw(st.sampled_from(pixel_choices))
+    cells = draw(st.sampled_from([1, 3]))
+    adc = r.normal(2900, r.choice([0.4, 12, 3000]), (frames, pixels)).clip(0, 0x3FFF)
+    adc = np.where(r.random(adc.shape) < 0.05, r.integers(0, 0x10000, adc.shape), adc).astype("u2")
+    code = np.where(r.random(adc.shape) < draw(st.sampled_from([0, 0.1, 0.9])), 2, 1).astype("u1")
+    return adc, code, r.integers(-1, cells + 1, frames), cells
+
+
+def summed(adc, code, cell, cells):
+    sums = DarkSums.zeros(cells, adc.shape[1])
+    sums.accumulate(adc, code, cell, 1)
+    return sums
+
+
+@settings(deadline=None, max_examples=40)
+@given(dark_frames((1, 17, TILE + 3)))
+def test_sums_are_the_twin(frames):
+    adc, code, cell, cells = frames
+    sums = summed(*frames)
+    for name, expected in twins.dark_sums(adc, code, cell, 1, cells).items():
+        assert (getattr(sums, name).astype(object) == expected).all(), name
+
+
+@settings(deadline=None, max_examples=40)
+@given(dark_frames(), st.integers(0, 30))
+def test_parts_in_any_order_add_up_to_the_whole(frames, cut):
+    adc, code, cell, cells = frames
+    whole = summed(*frames)
+    first, second = (summed(adc[s], code[s], cell[s], cells) for s in (slice(cut), slice(cut, None)))
+    for merged in (first.merge(second), second.merge(first)):
+        for name in NAMES:
+            np.testing.assert_array_equal(getattr(merged, name), getattr(whole, name))
+
+
+@settings(deadline=None, max_examples=25)
+@given(dark_frames((1, 17)))
+def test_mean_and_std_are_numpys(frames):
+    adc, code, cell, cells = frames
+    mean, std = summed(*frames).mean_and_std()
+    # NumPy's f8 sums of deviations round: a few units in the last place of f8.
+    expected = twins.of_expected(np.mean, adc, code, cell, 1, cells)
+    np.testing.assert_allclose(mean, expected, rtol=1e-15)
+    expected = twins.of_expected(np.std, adc, code, cell, 1, cells)
+    np.testing.assert_allclose(std, expected, rtol=1e-14, atol=1e-11)
+
+
+def test_std_stays_exact_with_as_many_frames_as_allowed():
+    """Half at 0, half at the top: the largest variance there is; then one sample off."""
+    top, half = 0x3FFF, MOST_FRAMES // 2
+    n = 2 * half
+    one = np.array([[1]], "u8")
+    for total, squares in ((half * top, half * top**2), (n * top - 1, n * top**2 - 2 * top + 1)):
+        count = np.array([[n]], "u4")
+        sums = DarkSums(count, one * np.uint64(total), one * np.uint64(squares), count, count)
+        mean, std = sums.mean_and_std()
+        assert mean[0, 0] == total / n
+        assert std[0, 0] == np.sqrt(float(n * squares - total**2)) / n
+
+
+def test_more_frames_than_allowed_are_refused():
+    sums = DarkSums.zeros(1, 1)
+    sums.count[:] = MOST_FRAMES + 1
+    with pytest.raises(ValueError, match="exact up to"):
+        sums.mean_and_std()
+
+
+def test_frames_of_unknown_cells_are_told():
+    zeros = np.zeros((3, 4), "u2")
+    assert DarkSums.zeros(2, 4).accumulate(zeros, zeros.astype("u1"), np.array([0, 2, -1]), 0) == 2
+
+
+def streamed(frames, block=7):
+    adc, code, cell, cells = frames
+    result = StreamingMedian(cells, adc.shape[1])
+    parts = [slice(i, i + block) for i in range(0, len(adc), block)]
+    for part in parts:
+        result.count_coarse(adc[part], code[part], cell[part], 1)
+    result.refine()
+    for part in reversed(parts):
+        result.count_fine(adc[part], code[part], cell[part], 1)
+    return result
+
+
+@settings(deadline=None, max_examples=60)
+@given(dark_frames())
+def test_median_is_numpys_for_even_and_odd(frames):
+    adc, code, cell, cells = frames
+    np.testing.assert_array_equal(
+        streamed(frames).median(), twins.of_expected(np.median, adc, code, cell, 1, cells)
+    )
+
+
+@pytest.mark.parametrize("values", [[127, 128], [0, 16383], [5], [128, 128, 127, 127], [0, 0, 16383, 16383]])
+def test_median_across_the_edges_of_bins(values):
+    adc = np.array(values, "u2")[:, None]
+    assert streamed((adc, np.ones(adc.shape, "u1"), np.zeros(len(adc), int), 1)).median() == np.median(values)
+
+
+def test_median_needs_the_same_frames_twice():
+    adc = np.full((4, 2), 2900, "u2")
+    arguments = adc, np.ones(adc.shape, "u1"), np.zeros(4, int), 1
+    median = StreamingMedian(1, 2)
+    with pytest.raises(ValueError, match="before refine"):
+        median.count_fine(*arguments)
+    median.count_coarse(*arguments)
+    median.refine()
+    with pytest.raises(ValueError, match="after refine"):
+        median.count_coarse(*arguments)
+    with pytest.raises(ValueError, match="other frames"):
+        median.median()
+
+
+def test_dark_kernels_refuse_arrays_that_do_not_fit():
+    zeros = np.zeros((3, 4), "u2")
+    with pytest.raises(ValueError, match=r"code has shape \(2, 4\)"):
+        DarkSums.zeros(1, 4).accumulate(zeros, zeros[:2].astype("u1"), np.zeros(3, int), 0)
+    with pytest.raises(ValueError, match=r"adc has shape \(3, 4\), needs \(3, 5\)"):
+        darks.checked_frames(zeros, zeros.astype("u1"), np.zeros(3, int), 1, 5)
