@@ -288,3 +288,14 @@ def test_a_file_system_that_refuses_the_write_ahead_log(store, offset, facts, mo
     monkeypatch.setattr(index, "_file_system", lambda folder: "strange")
     index._journal(Refusing(), store.folder)
     assert "refuses SQLite's write-ahead log" in caplog.text
+
+
+def test_file_names_are_unique_when_the_clock_stands_still_or_goes_back(store, offset, facts, monkeypatch):
+    import time
+
+    for i, moment in enumerate([5_000_000_000_000, 5_000_000_000_000, 4_000_000_000_000]):
+        monkeypatch.setattr(time, "time_ns", lambda moment=moment: moment)
+        store.put(offset + i, **facts)
+    names = [c.file.name for c in store.entries()]
+    assert names == ["cal.5000.000000.h5", "cal.5000.000001.h5", "cal.5000.000002.h5"]
+    assert store.verify() == []
