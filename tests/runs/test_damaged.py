@@ -2,6 +2,7 @@
 
 import os
 import re
+from dataclasses import replace
 
 import h5py
 import numpy as np
@@ -103,6 +104,23 @@ def test_no_index_at_all(made):
     with h5py.File(made.path, "r+") as f:
         del f["INDEX"]
     _refused(made, "INDEX/trainId", "missing; / has INSTRUMENT, METADATA")
+
+
+def test_no_metadata(made):
+    with h5py.File(made.path, "r+") as f:
+        del f["METADATA"]
+    _refused(made, "METADATA", "missing")
+
+
+def test_several_values_for_a_frame(made):
+    frames = replace(SMALL, frames_in_train=False)
+    for name in (*SMALL.image_keys, "memoryCell"):
+        with h5py.File(made.path) as f:
+            values = f[f"{made.data}/{name}"][:, 0]
+        values = np.stack([values, values], 1) if name == "memoryCell" else values
+        replace_dataset(made.path, f"{made.data}/{name}", data=values)
+    with pytest.raises(BadInput, match=r"memoryCell: has shape \(6, 2\), expected one value per entry"):
+        open_raw(made.path, frames, KARABO_ID)
 
 
 def test_a_group_in_place_of_a_dataset(made):

@@ -31,7 +31,7 @@ def open_h5(path: Path) -> h5py.File:
         if "truncated file" in str(error):
             why = f"truncated: it ends after {path.stat().st_size} bytes, before the end of its data"
         else:
-            why = f"damaged or truncated, HDF5 can't open it: {error}"
+            why = f"HDF5 can't open it (damaged, truncated or still being written): {error}"
         raise BadInput(path, why) from None
 
 
@@ -80,6 +80,11 @@ class RawChecks:
             return dataset[()]
         except (OSError, RuntimeError) as error:
             raise self.bad(f"can't be read: {error}", path) from None
+
+    def metadata(self) -> None:
+        """METADATA must be there: the corrected file gets a copy of it."""
+        if not isinstance(self.h5file.get("METADATA"), h5py.Group):
+            raise self.bad("missing or no group", "METADATA")
 
     def trains(self) -> tuple[np.ndarray, np.ndarray]:
         """Train IDs u8 (T,) and timestamps u8 (T,), both without padding."""
@@ -155,13 +160,17 @@ class RawChecks:
     ) -> None:
         """Every dataset must reach as far as INDEX says; those per frame must have a value for each."""
         detector = self.detector
+        one_per_entry = {*detector.train_keys, *(() if detector.frames_in_train else detector.frame_keys)}
         optional = [key for key in (*detector.frame_keys, *detector.train_keys) if self.has(key)]
         for key in (*detector.image_keys, *optional):
             path = f"{self.data_path}/{key}"
             shape = self.dataset(path).shape
             if key in detector.frame_keys and detector.frames_in_train and shape[1:] != (frames_per_entry,):
                 raise self.bad(f"has shape {shape}, expected (trains, {frames_per_entry})", path)
-            if not shape or (np.prod(shape[1:]) != 1 and key in detector.train_keys):
+            one_value = key in detector.train_keys or (
+                key in detector.frame_keys and not detector.frames_in_train
+            )
+            if not shape or (one_value and np.prod(shape[1:]) != 1):
                 raise self.bad(f"has shape {shape}, expected one value per entry", path)
             beyond = (count > 0) & (first + count > shape[0])
             if beyond.any():

@@ -60,6 +60,7 @@ class RawModuleFile:
         self.karabo_id, self.module = karabo_id, module
         self.source = source = detector.raw_source.format(karabo_id=karabo_id, module=module)
         checks = RawChecks(path, h5file, detector, source)
+        checks.metadata()
         self.train_ids, self.timestamps = checks.trains()
         self.first, self.count = checks.index(self.train_ids)
         self.image_shape = detector.module_shape
