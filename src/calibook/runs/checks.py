@@ -167,10 +167,7 @@ class RawChecks:
             shape = self.dataset(path).shape
             if key in detector.frame_keys and detector.frames_in_train and shape[1:] != (frames_per_entry,):
                 raise self.bad(f"has shape {shape}, expected (trains, {frames_per_entry})", path)
-            one_value = key in detector.train_keys or (
-                key in detector.frame_keys and not detector.frames_in_train
-            )
-            if not shape or (one_value and np.prod(shape[1:]) != 1):
+            if not shape or (key in one_per_entry and np.prod(shape[1:]) != 1):
                 raise self.bad(f"has shape {shape}, expected one value per entry", path)
             beyond = (count > 0) & (first + count > shape[0])
             if beyond.any():
