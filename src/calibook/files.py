@@ -6,7 +6,8 @@ import hashlib
 import json
 import os
 import secrets
-from collections.abc import Iterator
+import shutil
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -29,9 +30,22 @@ def remove_parts(target: Path) -> None:
 
     The part of a process that still lives on this machine stays.
     """
-    for path in target.parent.glob(f".{_glob_escaped(target.name)}.*{PART_SUFFIX}"):
+    _remove_dead(target.parent.glob(f".{_glob_escaped(target.name)}.*{PART_SUFFIX}"))
+
+
+def remove_parts_in(folder: Path) -> None:
+    """Remove what killed writers of anything left in `folder` (not in folders below it)."""
+    _remove_dead(folder.glob(f".*{PART_SUFFIX}"))
+
+
+def _remove_dead(parts: Iterable[Path]) -> None:
+    for path in parts:
         pid = path.name.removesuffix(PART_SUFFIX).rpartition(".")[2].partition("-")[0]
-        if not (pid.isdecimal() and _lives(int(pid))):
+        if pid.isdecimal() and _lives(int(pid)):
+            continue
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
             path.unlink(missing_ok=True)
 
 

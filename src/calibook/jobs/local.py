@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import psutil
 
+from calibook.files import remove_parts_in
 from calibook.jobs.environment import cpus
 from calibook.jobs.progress import Progress, Snapshot
 from calibook.jobs.state import (
@@ -54,6 +55,7 @@ def run_local(work: Work, workers: int | None = None, progress: Progress | None 
     A task that fails never stops the others. Raises KeyboardInterrupt after
     Ctrl-C or SIGTERM, when the tasks that ran are ended.
     """
+    remove_parts_in(work.folder)
     with ExitStack() as stack:
         if progress is not None:
             stack.enter_context(progress)

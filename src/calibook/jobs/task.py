@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from calibook.errors import BadInput, CalibookError
-from calibook.files import remove_parts
+from calibook.files import remove_parts, remove_parts_in
 from calibook.jobs.checks import unreadable_inputs
 from calibook.jobs.environment import task_environment
-from calibook.jobs.record import InputFile, hash_input, refuse_changed, write_records
+from calibook.jobs.record import InputFile, hash_input, record_path, refuse_changed, write_records
 from calibook.jobs.state import Attempt, TaskStatus, begin_attempt, end_attempt, task_status, write_attempt
 from calibook.jobs.stopping import stoppable
 from calibook.jobs.work import Work, open_work
@@ -61,7 +61,7 @@ def _attempt(work: Work, task: Task, attempt: Attempt) -> Execution:
 
     folder = work.plan.task_folder(task)
     os.environ.update(task_environment())
-    _remove_parts(task)
+    _remove_parts(work, task)
 
     def on_cell(done: int, cells: int) -> None:
         write_attempt(folder, replace(attempt, cells_done=done, cells=cells))
@@ -79,7 +79,7 @@ def _attempt(work: Work, task: Task, attempt: Attempt) -> Execution:
     refuse_changed(inputs)
     _require_outputs(task)
     write_records(work, task, inputs, execution.seconds, execution.peak_memory_mb, attempt.number)
-    _remove_parts(task)  # of a kernel that outlived its killed task for a moment
+    _remove_parts(work, task)  # of a kernel that outlived its killed task for a moment
     return execution
 
 
@@ -107,9 +107,14 @@ def _require_outputs(task: Task) -> None:
         raise CalibookError(f"the notebook ended well but left no {', '.join(missing)}")
 
 
-def _remove_parts(task: Task) -> None:
+def _remove_parts(work: Work, task: Task) -> None:
+    """What killed attempts left beside the outputs and in the task's folder."""
     for output in task.outputs:
         remove_parts(Path(output))
+        remove_parts(record_path(output))
+    folder = work.plan.task_folder(task)
+    for place in (folder, *folder.glob("attempts/*")):
+        remove_parts_in(place)
 
 
 def _failure(error: BaseException) -> dict[str, Any]:
