@@ -88,12 +88,16 @@ class RawFileWriter:
             self._create(name, dtype, frame_shape, _SMALL_CHUNK)
 
     def _create(self, name: str, dtype: str, shape: tuple[int, ...], chunk: int, **options: Any) -> None:
+        # All chunks get their places now, so that the file doesn't depend on the sizes of the blocks.
+        places = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+        places.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
         self._group.create_dataset(
             name,
             (self._entries, *shape),
             dtype,
             maxshape=(None, *shape),
             chunks=(chunk, *(max(n, 1) for n in shape)),
+            dcpl=places,
             **options,
         )
 
