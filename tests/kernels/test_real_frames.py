@@ -57,7 +57,7 @@ def test_what_psi_masks_is_masked(psi, packed):
     _, _, mask = corrected(psi, packed)
     out_of_range = (mask & BadPixels.VALUE_OUT_OF_RANGE) != 0
     assert masked.any() and out_of_range[masked].all()
-    # We also flag the ends of the range in the other stages: 30 samples in 1.3 million.
+    # We also flag the ADC at 0 in the highest gain: 30 words that are 0, of 1.3 million.
     assert out_of_range.sum() == masked.sum() + 30
     data, _, mask = corrected(psi, packed, nan_mask=int(BadPixels.VALUE_OUT_OF_RANGE))
     assert np.isnan(data[out_of_range]).all()

@@ -116,28 +116,51 @@ def _subtract(x, g, m, excluded, shift):
 
 @njit(nogil=True, cache=True)
 def median(values):
-    """Exact median of f4 values without NaN, at least one; reorders them (Hoare's selection)."""
-    upper = values.size // 2
-    low, high = 0, values.size - 1
+    """Exact median of f4 values without NaN, at least one; overwrites them.
+
+    The bits of floats, those of negative ones turned round, are integers in the
+    same order. Halving the interval that holds the wanted one needs no branch
+    per value, which is ten times faster here than moving values about.
+    """
+    keys = values.view(np.int32)
+    low, high = np.int32(0x7FFFFFFF), np.int32(-0x80000000)
+    for i in range(keys.size):
+        key = _turned(keys[i])
+        keys[i] = key
+        low, high = min(low, key), max(high, key)
+    upper = _of_rank(keys, keys.size // 2, low, high)
+    if keys.size % 2:
+        return _as_float(upper)
+    lower = _of_rank(keys, keys.size // 2 - 1, low, upper)
+    return (_as_float(lower) + _as_float(upper)) * np.float32(0.5)
+
+
+@njit(nogil=True, cache=True)
+def _turned(key):
+    """Bits of a float to an integer in the same order; and back."""
+    return np.int32(key ^ ((key >> 31) & 0x7FFFFFFF))
+
+
+@njit(nogil=True, cache=True)
+def _as_float(key):
+    return np.int32(_turned(key)).view(np.float32)
+
+
+@njit(nogil=True, cache=True)
+def _of_rank(keys, rank, low, high):
+    """The key of that rank, from 0, known to be in low..high."""
     while low < high:
-        pivot = values[(low + high) // 2]
-        i, j = low, high
-        while i <= j:
-            while values[i] < pivot:
-                i += 1
-            while values[j] > pivot:
-                j -= 1
-            if i <= j:
-                values[i], values[j] = values[j], values[i]
-                i += 1
-                j -= 1
-        if upper <= j:
-            high = j
-        elif upper >= i:
-            low = i
+        middle = np.int32((np.int64(low) + np.int64(high)) >> 1)
+        if _count_up_to(keys, middle) > rank:
+            high = middle
         else:
-            break
-    if values.size % 2:
-        return values[upper]
-    # All before `upper` are no larger: the other middle one is the largest of them.
-    return (np.max(values[:upper]) + values[upper]) * np.float32(0.5)
+            low = np.int32(middle + 1)
+    return low
+
+
+@njit(nogil=True, cache=True)
+def _count_up_to(keys, limit):
+    count = np.int32(0)
+    for i in range(keys.size):
+        count = np.int32(count + np.int32(keys[i] <= limit))
+    return count

@@ -14,7 +14,10 @@ from numba import njit
 
 from calibook.kernels.darks import ADC_MAX, checked_frames
 
-BINS = 128
+BIN_BITS = 7
+BINS = 1 << BIN_BITS
+# A place for samples that don't count keeps branches out of the inner loops.
+NOT_COUNTED = BINS
 TILE = 512
 """Pixels per tile: their histograms take 256 KB, which stays in a core's L2 cache."""
 
@@ -30,7 +33,7 @@ class StreamingMedian:
     """
 
     def __init__(self, cells: int, pixels: int):
-        self.counts = np.zeros((cells, pixels, BINS), np.uint32)
+        self.counts = np.zeros((cells, pixels, BINS + 1), np.uint32)
         # Of the lower of the two middle samples: its coarse bin, its rank in it.
         self.bin = np.zeros((cells, pixels), np.uint16)
         self.rank = np.zeros((cells, pixels), np.uint32)
@@ -75,35 +78,47 @@ class StreamingMedian:
 def _count_coarse(adc, code, order, first, expected, counts):
     for c in range(first.size - 1):
         for a in range(0, adc.shape[1], TILE):
+            b = min(a + TILE, adc.shape[1])
             for k in range(first[c], first[c + 1]):
                 n = order[k]
-                for p in range(a, min(a + TILE, adc.shape[1])):
-                    if code[n, p] == expected:
-                        counts[c, p, (adc[n, p] & ADC_MAX) // BINS] += np.uint32(1)
+                _count_coarse_line(adc[n, a:b], code[n, a:b], expected, counts[c, a:b])
 
 
 @njit(nogil=True, cache=True)
 def _count_fine(adc, code, order, first, expected, coarse, counts, above):
-    """Count in the pixel's coarse bin, and keep the smallest sample above it."""
     for c in range(first.size - 1):
         for a in range(0, adc.shape[1], TILE):
+            b = min(a + TILE, adc.shape[1])
             for k in range(first[c], first[c + 1]):
                 n = order[k]
-                for p in range(a, min(a + TILE, adc.shape[1])):
-                    if code[n, p] != expected:
-                        continue
-                    x = adc[n, p] & ADC_MAX
-                    if x // BINS == coarse[c, p]:
-                        counts[c, p, x % BINS] += np.uint32(1)
-                    elif x // BINS > coarse[c, p]:
-                        above[c, p] = min(above[c, p], np.uint16(x))
+                _count_fine_line(
+                    adc[n, a:b], code[n, a:b], expected, coarse[c, a:b], counts[c, a:b], above[c, a:b]
+                )
+
+
+@njit(nogil=True, cache=True)
+def _count_coarse_line(adc, code, expected, counts):
+    for p in range(adc.size):
+        place = (adc[p] & ADC_MAX) >> BIN_BITS if code[p] == expected else NOT_COUNTED
+        counts[p, np.uint64(place)] += np.uint32(1)
+
+
+@njit(nogil=True, cache=True)
+def _count_fine_line(adc, code, expected, coarse, counts, above):
+    """Count in the pixel's coarse bin, and keep the smallest sample above it."""
+    for p in range(adc.size):
+        x = adc[p] & ADC_MAX
+        right, coarse_of_x = code[p] == expected, x >> BIN_BITS
+        place = x & (BINS - 1) if right & (coarse_of_x == coarse[p]) else NOT_COUNTED
+        counts[p, np.uint64(place)] += np.uint32(1)
+        above[p] = min(above[p], np.uint16(x) if right & (coarse_of_x > coarse[p]) else _NOTHING_ABOVE)
 
 
 @njit(nogil=True, cache=True)
 def _locate(counts, coarse, rank, samples):
     for c in range(counts.shape[0]):
         for p in range(counts.shape[1]):
-            n = np.int64(counts[c, p].sum())
+            n = np.int64(counts[c, p, :BINS].sum())
             left = (n - 1) // 2 if n > 0 else np.int64(0)
             b = 0
             while b < BINS - 1 and left >= counts[c, p, b]:
@@ -119,12 +134,12 @@ def _read_off(counts, coarse, rank, samples, above, result):
             n, k = np.int64(samples[c, p]), np.int64(rank[c, p])
             if n == 0:
                 continue
-            lower = _sample_of_rank(counts[c, p], k)
+            lower = _sample_of_rank(counts[c, p, :BINS], k)
             if lower < 0:
                 return False
             upper = lower
             if n % 2 == 0:
-                upper = _sample_of_rank(counts[c, p], k + 1)
+                upper = _sample_of_rank(counts[c, p, :BINS], k + 1)
             low = np.int64(coarse[c, p]) * BINS
             if upper < 0 and above[c, p] == _NOTHING_ABOVE:
                 return False
