@@ -21,8 +21,7 @@ show calibook simulate jungfrau "${detector[@]}" --run 3 --trains 60 --scene dar
 show calibook simulate jungfrau "${detector[@]}" --run 4 --trains 60 --scene rings
 
 step "2/4  Constants: offset, noise, bad pixels from the darks; the gain as its maker measured it"
-show calibook jungfrau dark --in-folder "$raw" --run-high 1 --run-medium 2 --run-low 3 \
-    --out-folder "$darks" --truth-folder "$raw/truth"
+show calibook jungfrau dark --in-folder "$raw" --run-high 1 --run-medium 2 --run-low 3 --out-folder "$darks"
 for module in 01 02; do
     show calibook constants put "$raw/truth/R0004-JNGFR$module.h5" --dataset detector/gain \
         --dims cell,gain,slow_scan,fast_scan --calibration RelativeGain10Hz \
@@ -30,7 +29,7 @@ for module in 01 02; do
 done
 
 step "3/4  Correct the lit run, compare with the truth, build the report"
-show calibook jungfrau correct --in-folder "$raw" --run 4 --out-folder "$proc" --truth-folder "$raw/truth"
+show calibook jungfrau correct --in-folder "$raw" --run 4 --out-folder "$proc"
 
 step "4/4  Make one corrected file again from its record"
 record=$(find "$proc" -maxdepth 1 -name 'CORR-*.record.json' | sort | head -n 1)

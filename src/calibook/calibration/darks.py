@@ -62,6 +62,7 @@ def characterise_darks(
         frames.each(lambda *block, sums=sums, code=code: sums.accumulate(*block, code))
         _refuse_other_stage(sums, stage, files)
         offset, noise = sums.mean_and_std()
+        noise *= _unbiased(sums.count)
         if offset_by == "median":
             offset = _medians(frames, sums.count.shape, code)
         stages.append((offset, noise, sums.count, sums.saturated, sums.wrong))
@@ -93,6 +94,13 @@ class _Frames:
             with open_raw(path, self.detector, self.karabo_id) as raw:
                 for block in raw.blocks(BLOCK_FRAMES):
                     yield block.images, block.cells
+
+
+def _unbiased(count: np.ndarray) -> np.ndarray:
+    """From the spread of n samples to that of the pixel: sqrt(n / (n - 1)), NaN for one sample."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        factor = np.sqrt(count / (count.astype("f8") - 1.0))
+    return np.where(count > 1, factor, np.nan)
 
 
 def _medians(frames: _Frames, shape: tuple[int, ...], code: int) -> np.ndarray:

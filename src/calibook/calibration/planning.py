@@ -60,13 +60,14 @@ def plan_correction(
             "module": file.module,
             "sequence": file.sequence,
             "karabo_id": karabo_id,
+            "started": found.start.isoformat(timespec="milliseconds"),
             "missing_constants": missing,
         }
         tasks.append(
             Task(
                 name=f"{file.aggregator}-S{file.sequence:05d}",
                 about=about,
-                inputs=[str(file.path)],
+                inputs=[str(file.path.resolve())],
                 outputs=[str(Path(out_folder).resolve() / _corrected_name(file))],
                 constants=indices,
                 memory_mb=correction_memory_mb(detector, found.conditions),
@@ -132,7 +133,7 @@ def plan_darks(
             "begin": begin.isoformat(timespec="milliseconds"),
             "conditions": found.conditions,
             "store": str(pins.store.folder),
-            "files": {stage: [str(f.path) for f in fs] for stage, fs in files.items()},
+            "files": {stage: [str(f.path.resolve()) for f in fs] for stage, fs in files.items()},
         }
         tasks.append(
             Task(

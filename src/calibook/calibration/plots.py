@@ -115,6 +115,29 @@ def plot_bars(values: Mapping[str, Mapping[str, float]], ylabel: str, log: bool 
     plt.show()
 
 
+def plot_lines(values: Mapping[str, np.ndarray], xlabel: str, ylabel: str) -> None:
+    """Lines over their index, {label: (n,)}."""
+    _, ax = plt.subplots(figsize=(6.7, 2.4))
+    for (label, line), dashes in zip(values.items(), cycle(_DASHES), strict=False):
+        ax.plot(np.arange(len(line)), line, label=label, linestyle=dashes, marker=".", markersize=3)
+    ax.set(xlabel=xlabel, ylabel=ylabel)
+    ax.legend(frameon=False)
+    plt.show()
+
+
+def plot_distributions(values: Mapping[str, np.ndarray], xlabel: str) -> None:
+    """Histograms of sets of values over common bins: the middle 99.8 %, {label: values}."""
+    everything = np.concatenate([v[np.isfinite(v)] for v in values.values()])
+    low, high = np.percentile(everything, [0.1, 99.9]) if everything.size else (0.0, 1.0)
+    edges = np.linspace(low, high if high > low else low + 1.0, 120)
+    _, ax = plt.subplots(figsize=(6.7, 2.2))
+    for (label, v), dashes in zip(values.items(), cycle(_DASHES), strict=False):
+        ax.stairs(np.histogram(v, edges)[0], edges, label=label, linestyle=dashes, linewidth=1.2)
+    ax.set(xlabel=xlabel, ylabel="pixels per bin")
+    ax.legend(frameon=False)
+    plt.show()
+
+
 def table_of(rows: Sequence[Mapping[str, Any]], index: str):
     """A pandas table for display, one row per mapping."""
     import pandas as pd

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from calibook.files import whole_file
+from calibook.files import read_json, whole_file
 from calibook.procedures.tasks import Plan, Task
 
 RESULTS_FILE = "results.npz"
@@ -36,6 +36,11 @@ def load_results(plan: Plan) -> dict[str, dict[str, Any]]:
             with np.load(path, allow_pickle=False) as file:
                 found[task.name] = {name: _scalar(file[name]) for name in file.files}
     return found
+
+
+def load_parameters(plan: Plan) -> dict[str, Any]:
+    """The request's parameters, as the plan file has them."""
+    return dict(read_json(Path(plan.folder) / "plan.json")["parameters"])
 
 
 def _scalar(array: np.ndarray) -> Any:

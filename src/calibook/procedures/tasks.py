@@ -78,10 +78,15 @@ class Plan:
         """The pinned constants of a task."""
         return [self.constants[i] for i in task.constants]
 
+    @property
+    def folder_path(self) -> Path:
+        """The work folder."""
+        return Path(self.folder)
+
     def task_folder(self, task: Task | str) -> Path:
         """Where a task leaves its results, executed notebook, record and log."""
         name = task if isinstance(task, str) else task.name
-        return Path(self.folder) / "tasks" / name
+        return self.folder_path / "tasks" / name
 
     def to_dict(self) -> dict[str, Any]:
         """JSON form; the folder is left out, it is where the plan lies."""

@@ -1,0 +1,109 @@
+"""Results held against the truth that a simulation left beside its runs.
+
+Real data have no truth; then nothing is compared. The limits are the goals of
+the project's truth loop.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from calibook.calibration.darks import Darks
+from calibook.detectors.base import Detector
+from calibook.procedures.tasks import Plan, Task
+from calibook.reports.verdict import Figure
+from calibook.simulation.compare import comparable_pixels, compare_darks, compare_photons
+from calibook.simulation.truth_files import read_truth, truth_path
+
+_GOALS = {
+    "offset_bias_adu": (-0.1, 0.1),
+    "noise_ratio": (0.97, 1.03),
+    "bad_pixel_precision": (0.99, None),
+    "bad_pixel_recall": (0.99, None),
+    "photon_bias": (-1e-3, 1e-3),
+}
+_MEANINGS = {
+    "offset_bias_adu": "mean offset, measured minus true, over good pixels",
+    "noise_ratio": "median noise, measured over true, over good pixels",
+    "bad_pixel_precision": "share of truly bad pixels among those called bad",
+    "bad_pixel_recall": "share of truly bad pixels that were found",
+    "photon_bias": "sum of corrected over sum of true photons, minus 1",
+}
+
+
+def dark_truth(in_folder: str, run: int, task: Task, darks: Darks, bad: np.ndarray) -> dict[str, float]:
+    """Figures of one module's darks, {"truth_" + name: value}; empty if there is no truth.
+
+    bad: u4 (cell, gain, slow_scan, fast_scan)
+    """
+    path = truth_path(in_folder, run, task.about["karabo_da"])
+    if not path.is_file():
+        return {}
+    truth, _ = read_truth(path)
+    figures = compare_darks(truth, darks.offset, darks.noise, bad)
+    return {f"truth_{name}": value for name, value in figures.items()}
+
+
+def photon_truth(
+    detector: Detector, plan: Plan, in_folder: str, run: int, per_photon: float
+) -> dict[str, float]:
+    """Photon bias of each gain stage over all corrected modules; empty if there is no truth.
+
+    per_photon: what one photon is in the corrected data, e.g. 9.3 for keV
+    """
+    by_module: dict[str, list[Task]] = {}
+    for task in plan.tasks:
+        if Path(task.outputs[0]).is_file():
+            by_module.setdefault(task.name.split("-")[0], []).append(task)
+    paths = {module: truth_path(in_folder, run, module) for module in by_module}
+    compared = [module for module, path in paths.items() if path.is_file()]
+    if not compared:
+        return {}
+    true, measured, good = [], [], []
+    for module in compared:
+        truth, photons = read_truth(paths[module])
+        true.append(photons.photons)
+        measured.append(_stage_sums(detector, by_module[module]) / per_photon)
+        good.append(comparable_pixels(truth, photons))
+    figures = compare_photons(np.stack(true, 1), np.stack(measured, 1), np.stack(good))
+    return {f"truth_{name}": value for name, value in figures.items()}
+
+
+def _stage_sums(detector: Detector, tasks: Sequence[Task]) -> np.ndarray:
+    """Sum of corrected values by gain stage, read with EXtra-data: f8 (gain, slow_scan, fast_scan)."""
+    from extra_data import H5File
+
+    sums = np.zeros((len(detector.gain_stages), *detector.module_shape))
+    for task in tasks:
+        source = detector.corrected_source.format(
+            karabo_id=task.about["karabo_id"], module=task.about["module"]
+        )
+        with H5File(task.outputs[0]) as run:
+            keys = [run[source, f"{detector.index_group}.{name}"] for name in ("adc", "gain")]
+            for _, train in run.select([(key.source, key.key) for key in keys]).trains():
+                values, stages = (np.asarray(train[source][key.key]) for key in keys)
+                for stage in range(len(sums)):
+                    axes = tuple(range(values.ndim - 2))
+                    sums[stage] += np.nansum(values, axis=axes, where=stages == stage, dtype="f8")
+    return sums
+
+
+def truth_figures(measured: Sequence[Mapping[str, float]]) -> list[Figure]:
+    """Verdict figures of what was compared in one or more modules: the worst module counts.
+
+    measured: {"truth_" + name: value} of each module
+    """
+    names = dict.fromkeys(name for module in measured for name in module if name.startswith("truth_"))
+    figures = []
+    for name in names:
+        kind = next(kind for kind in _GOALS if name.startswith(f"truth_{kind}"))
+        low, high = _GOALS[kind]
+        center = 1.0 if low and low > 0 else 0.0
+        values = [module[name] for module in measured if name in module]
+        worst = max(values, key=lambda value: abs(value - center) if np.isfinite(value) else np.inf)
+        unit = "ADU" if kind == "offset_bias_adu" else ""
+        figures.append(Figure(name.lower(), worst, unit, _MEANINGS[kind], fail=(low, high)))
+    return figures
