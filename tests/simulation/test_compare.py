@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 from calibook.simulation.compare import comparable_pixels, compare_darks, compare_photons
-from calibook.simulation.exposure import PhotonTruth
-from calibook.simulation.truth import JungfrauTruth
+from calibook.simulation.truth import JungfrauTruth, PhotonTruth
 
 SHAPE = (2, 3, 4, 5)
 

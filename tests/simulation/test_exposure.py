@@ -8,9 +8,10 @@ import pytest
 from calibook.detectors.jungfrau import ADC_MAX, GAIN_CODES, INVALID_CODE
 from calibook.simulation import kernels
 from calibook.simulation.compare import comparable_pixels, compare_darks, compare_photons
-from calibook.simulation.exposure import INVALID_CODE_RATE, ModuleExposure, no_photons
+from calibook.simulation.detector_model import DetectorModel, draw_model
+from calibook.simulation.exposure import INVALID_CODE_RATE, ModuleExposure
 from calibook.simulation.scenes import expected_photons
-from calibook.simulation.truth import MODULE_SHAPE, DetectorModel, PixelKind, draw_model
+from calibook.simulation.truth import MODULE_SHAPE, PixelKind, no_photons
 
 ENERGY = 9.3
 CELL, PULSE = np.zeros(1, int), np.ones(1)
@@ -64,7 +65,7 @@ def characterise(model: DetectorModel, dark: np.ndarray, trains: int) -> tuple[n
 
 
 def test_darks_have_the_true_offset_noise_and_bad_pixels(model, dark):
-    trains = 25
+    trains = 20
     offset, noise, bad = characterise(model, dark, trains)
     figures = compare_darks(model.truth, offset, noise, bad)
     # Five standard errors. G0: shifts of 32 ADCs and 8 ASICs; else noise of 5e5 pixels, rounded truth.
@@ -153,8 +154,8 @@ def test_fixed_gain_does_not_switch_and_forced_does(model):
 
 
 def test_invalid_codes_come_at_their_rate(model, dark):
-    cells = np.zeros(64, int)
-    codes = exposure(model, dark).train(0, cells, np.ones(64))[1]
+    cells = np.zeros(32, int)
+    codes = exposure(model, dark).train(0, cells, np.ones(32))[1]
     expected = INVALID_CODE_RATE * codes.size
     assert abs(np.count_nonzero(codes == INVALID_CODE) - expected) < 5 * np.sqrt(expected)
 
@@ -182,10 +183,10 @@ def test_a_train_does_not_depend_on_others(model):
 
 def test_common_mode_moves_an_adc_as_a_whole(model, dark):
     def block_means(common_mode: bool) -> np.ndarray:
-        adc = exposure(model, dark, common_mode=common_mode).train(0, np.zeros(30, int), np.ones(30))[0]
+        adc = exposure(model, dark, common_mode=common_mode).train(0, np.zeros(16, int), np.ones(16))[0]
         deviation = adc.astype("f4") - adc.mean(axis=0)
-        return deviation.reshape(30, 2, 256, 16, 64).mean(axis=(2, 4))
+        return deviation.reshape(16, 2, 256, 16, 64).mean(axis=(2, 4))
 
     # 12 ADU over sqrt(256 * 64) pixels without; shifts of 1.5 and 0.7 ADU with common mode.
-    assert block_means(False).std() == pytest.approx(12 / 128, rel=0.15)
-    assert block_means(True).std() == pytest.approx(np.hypot(1.5, 0.7), rel=0.15)
+    assert block_means(False).std() == pytest.approx(12 / 128, rel=0.2)
+    assert block_means(True).std() == pytest.approx(np.hypot(1.5, 0.7), rel=0.2)

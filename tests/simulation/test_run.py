@@ -12,8 +12,8 @@ from extra_data.validation import RunValidator
 
 from calibook.detectors.jungfrau import GAIN_CODES
 from calibook.errors import BadInput, BadParameter
+from calibook.simulation.detector_model import draw_detector
 from calibook.simulation.jungfrau import RunSettings, simulate_run
-from calibook.simulation.truth import draw_detector
 from calibook.simulation.truth_files import read_truth
 
 LIT = RunSettings(
@@ -26,7 +26,7 @@ LIT = RunSettings(
     lost_frames=((1, 4, 0),),
 )
 BURST = RunSettings(
-    run=2, trains=2, modules=1, seed=8, scene="dark", gain_mode="fixg1", burst=True, karabo_id="SPB_IRDA_JF4M"
+    run=2, trains=1, modules=1, seed=8, scene="dark", gain_mode="fixg1", burst=True, karabo_id="SPB_IRDA_JF4M"
 )
 CONTROL = "FXE_XAD_JF1M/DET/CONTROL"
 
@@ -109,7 +109,7 @@ def test_conditions_and_cells_of_a_burst_run(burst):
     assert JUNGFRAUConditions.memory_cell_start_from_control(control) == 15
     assert JUNGFRAUConditions.gain_mode_from_control(control) == 2
     cells = burst["SPB_IRDA_JF4M/DET/JNGFR01:daqOutput", "data.memoryCell"].ndarray()
-    assert cells.tolist() == [[15, *range(15)]] * 2
+    assert cells.tolist() == [[15, *range(15)]]
 
 
 def test_burst_frames_have_the_offset_of_their_cell(folder, burst):

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from calibook.simulation.exposure import PhotonTruth
-from calibook.simulation.truth import JungfrauTruth
+from calibook.simulation.truth import JungfrauTruth, PhotonTruth
 
 STAGES = ("G0", "G1", "G2")
 

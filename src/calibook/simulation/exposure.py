@@ -2,59 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from calibook.detectors.jungfrau import ADC_MAX, INVALID_CODE
 from calibook.simulation import kernels
-from calibook.simulation.streams import Stream, generator
-from calibook.simulation.truth import (
+from calibook.simulation.detector_model import (
     ASIC_SHIFT_ADU,
-    MODULE_SHAPE,
     NO_CHARGE,
     SUPERCOLUMN_SHIFT_ADU,
     DetectorModel,
-    PixelKind,
 )
+from calibook.simulation.settings import STAGES
+from calibook.simulation.streams import Stream, generator
+from calibook.simulation.truth import MODULE_SHAPE, PixelKind
 
 INVALID_CODE_RATE = 1e-6
-
-# Lowest and highest stage of each gain mode of the control device. The device
-# refuses "fixg0".
-STAGES = {
-    "dynamic": (0, 2),
-    "forceswitchg1": (1, 2),
-    "forceswitchg2": (2, 2),
-    "fixg1": (1, 1),
-    "fixg2": (2, 2),
-}
-
-
-@dataclass(frozen=True)
-class PhotonTruth:
-    """True photons of one module over a run, by the gain stage in which a pixel was.
-
-    frames: u4 (gain, slow_scan, fast_scan), samples in that stage
-    photons: u8, same shape, sum of the true photons of these samples
-    saturated: u4 (slow_scan, fast_scan), samples at either end of the ADC's range;
-        their values can't tell their photons
-    first: u4 (frame, slow_scan, fast_scan), true photons of the run's first frames
-
-    Samples with an invalid gain code and lost frames are in none of the sums.
-    """
-
-    frames: np.ndarray
-    photons: np.ndarray
-    saturated: np.ndarray
-    first: np.ndarray
-
-
-def no_photons() -> PhotonTruth:
-    """Sums to which nothing was added yet."""
-    shapes = {"frames": (3, "u4"), "photons": (3, "u8"), "first": (0, "u4")}
-    sums = {name: np.zeros((n, *MODULE_SHAPE), dtype) for name, (n, dtype) in shapes.items()}
-    return PhotonTruth(**sums, saturated=np.zeros(MODULE_SHAPE, "u4"))
 
 
 class ModuleExposure:

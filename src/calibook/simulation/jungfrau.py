@@ -16,11 +16,12 @@ from calibook.errors import BadParameter
 from calibook.runs.names import run_folder_name
 from calibook.runs.raw_writer import RawFileWriter, RunPart, raw_file_writer, write_control_file
 from calibook.simulation import kernels
-from calibook.simulation.exposure import ModuleExposure, no_photons
+from calibook.simulation.detector_model import DetectorModel, draw_model
+from calibook.simulation.exposure import ModuleExposure
 from calibook.simulation.scenes import expected_photons
 from calibook.simulation.settings import RunSettings
 from calibook.simulation.streams import Stream, generator
-from calibook.simulation.truth import DetectorModel, draw_model
+from calibook.simulation.truth import no_photons
 from calibook.simulation.truth_files import truth_path, write_truth
 
 SAMPLE = "simulated"

@@ -10,7 +10,6 @@ import numpy as np
 
 from calibook.detectors.jungfrau import CELLS_BURST
 from calibook.errors import BadParameter
-from calibook.simulation.exposure import STAGES
 from calibook.simulation.scenes import SCENES
 
 # Runs start ten minutes apart, so that their trains have IDs of their own.
@@ -19,6 +18,16 @@ RUN_SPACING = timedelta(minutes=10)
 # Trains come with 10 Hz and are counted from here.
 TRAIN_ZERO = datetime(2018, 1, 1, tzinfo=UTC)
 TRAIN_PERIOD_NS = 100_000_000
+# Lowest and highest stage of each gain mode of the control device. The device
+# refuses "fixg0".
+STAGES = {
+    "dynamic": (0, 2),
+    "forceswitchg1": (1, 2),
+    "forceswitchg2": (2, 2),
+    "fixg1": (1, 1),
+    "fixg2": (2, 2),
+}
+
 # Bursts start at the last cell, as the control device has it by default.
 STORAGE_CELL_START = 15
 

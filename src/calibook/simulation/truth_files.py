@@ -19,8 +19,7 @@ import numpy as np
 from calibook.errors import BadInput
 from calibook.files import whole_file
 from calibook.runs.names import FileName
-from calibook.simulation.exposure import PhotonTruth
-from calibook.simulation.truth import JungfrauTruth
+from calibook.simulation.truth import JungfrauTruth, PhotonTruth
 
 _PIXEL = ("slow_scan", "fast_scan")
 _DIMS = {

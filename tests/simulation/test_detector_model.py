@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from calibook.detectors.bad_pixels import BadPixels
-from calibook.simulation.truth import MODULE_SHAPE, SHARE, PixelKind, draw_detector
+from calibook.simulation.detector_model import SHARE, draw_detector
+from calibook.simulation.truth import MODULE_SHAPE, PixelKind
 
 
 @pytest.fixture(scope="module")
