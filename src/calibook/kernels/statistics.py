@@ -14,6 +14,8 @@ from calibook.kernels.checks import check_array
 STAGES = 3
 WORD_BITS = 32
 
+_LARGEST = np.float32(np.finfo(np.float32).max)
+
 
 @dataclass(frozen=True)
 class CorrectedStatistics:
@@ -65,7 +67,7 @@ class CorrectedStatistics:
         check_array("mask", mask, "u4", shape)
         if gain.size and gain.max() >= STAGES:
             raise ValueError(f"gain stage {gain.max()}: needs 0 to {STAGES - 1}")
-        bins = (self.histogram, self.bin_start, 1.0 / self.bin_width)
+        bins = (self.histogram, tuple(self.bin_start), tuple(1.0 / self.bin_width))
         sums = (self.total, self.count, self.any_bits, self.stages, self.bad_bits)
         _add(data, gain, mask, np.uint32(excluded), *bins, *sums)
 
@@ -93,34 +95,66 @@ class CorrectedStatistics:
 @njit(nogil=True, cache=True)
 def _add(data, gain, mask, excluded, histogram, start, per_width, total, count, any_bits, stages, bad_bits):
     pixels = data.shape[1]
+    places = np.empty(min(TILE, pixels), np.int32)
+    # All bins in a row, and one for values that aren't used.
+    bins = np.zeros(histogram.size + 1, np.int64)
     for a in range(0, pixels, TILE):
         b = min(a + TILE, pixels)
         for n in range(data.shape[0]):
             x, g, m = data[n, a:b], gain[n, a:b], mask[n, a:b]
             _add_line(x, m, excluded, total[a:b], count[a:b], any_bits[a:b])
-            _count_line(x, g, m, excluded, histogram, start, per_width, stages, bad_bits)
+            _place_line(x, g, m, excluded, start, per_width, histogram.shape[1], places[: b - a])
+            for place in places[: b - a]:
+                bins[np.uint64(place)] += 1
+            _count_bits(m, bad_bits)
+            for stage in range(STAGES):
+                stages[stage] += _count_equal(g, stage)
+    histogram += bins[:-1].reshape(histogram.shape)
 
 
 @njit(nogil=True, cache=True)
 def _add_line(data, mask, excluded, total, count, any_bits):
     for i in range(data.size):
-        used = np.isfinite(data[i]) & ((mask[i] & excluded) == 0)
+        used = (np.abs(data[i]) <= _LARGEST) & ((mask[i] & excluded) == 0)
         total[i] += np.float64(data[i] if used else np.float32(0))
         count[i] += np.int64(used)
         any_bits[i] |= mask[i]
 
 
 @njit(nogil=True, cache=True)
-def _count_line(data, gain, mask, excluded, histogram, start, per_width, stages, bad_bits):
-    last = histogram.shape[1] - 1
+def _place_line(data, gain, mask, excluded, start, per_width, row, places):
+    """The place of each value among all bins; no branches, so that it vectorises."""
+    s0, s1, s2 = start
+    w0, w1, w2 = per_width
     for i in range(data.size):
-        g = gain[i]
-        stages[g] += 1
-        word = mask[i]
-        if word != 0:
-            for bit in range(WORD_BITS):
-                bad_bits[bit] += np.int64((word >> np.uint32(bit)) & np.uint32(1))
-        if (word & excluded) == 0 and np.isfinite(data[i]):
-            # Limits come before the cast: a float out of an integer's range has no defined value.
-            place = np.floor((np.float64(data[i]) - start[g]) * per_width[g]) + 1.0
-            histogram[g, np.int64(min(max(place, 0.0), np.float64(last)))] += 1
+        g, x = gain[i], np.float64(data[i])
+        low, per = s1 if g > 0 else s0, w1 if g > 0 else w0
+        low, per = s2 if g > 1 else low, w2 if g > 1 else per
+        place = np.floor((x - low) * per) + 1.0
+        # Limits come before the cast: a float out of an integer's range has no defined value.
+        place = place if place > 0.0 else 0.0
+        place = place if place < row - 1.0 else row - 1.0
+        used = (np.abs(data[i]) <= _LARGEST) & ((mask[i] & excluded) == 0)
+        places[i] = np.int32(np.int32(place) + np.int32(g * row)) if used else np.int32(STAGES * row)
+
+
+@njit(nogil=True, cache=True)
+def _count_bits(mask, bad_bits):
+    """A pass for each bit that is there at all: mostly none or few."""
+    union = np.uint32(0)
+    for word in mask:
+        union |= word
+    for bit in range(WORD_BITS):
+        if (union >> np.uint32(bit)) & np.uint32(1):
+            count = np.int32(0)
+            for word in mask:
+                count = np.int32(count + np.int32((word >> np.uint32(bit)) & np.uint32(1)))
+            bad_bits[bit] += count
+
+
+@njit(nogil=True, cache=True)
+def _count_equal(gain, stage):
+    count = np.int32(0)
+    for g in gain:
+        count = np.int32(count + np.int32(g == stage))
+    return count
