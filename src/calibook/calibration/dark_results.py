@@ -58,7 +58,11 @@ def bad_pixel_rows(
     counts = result["bit_counts"]
     used = [bit for bit in BadPixels if counts[:, bit.bit_length() - 1].any()]
     return [
-        {"bit": bit.name, **{stage: int(counts[s, bit.bit_length() - 1]) for s, stage in enumerate(stages)}}
+        {
+            "unit": result["unit"],
+            "bit": bit.name,
+            **{stage: int(counts[s, bit.bit_length() - 1]) for s, stage in enumerate(stages)},
+        }
         for bit in used
     ]
 

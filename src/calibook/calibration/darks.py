@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -12,10 +13,10 @@ from calibook.calibration.resources import BLOCK_FRAMES
 from calibook.constants import Condition, Constant, Store, as_stored
 from calibook.detectors.base import Detector
 from calibook.errors import BadInput
-from calibook.files import write_json
+from calibook.files import read_json, write_json
 from calibook.kernels.darks import DarkSums
 from calibook.kernels.median import StreamingMedian
-from calibook.procedures.tasks import Task
+from calibook.procedures.tasks import Plan, Task
 from calibook.runs.raw_file import open_raw
 
 _AXES = ("cell", "gain", "slow_scan", "fast_scan")
@@ -160,3 +161,20 @@ def put_darks(
         )
     write_json(task.outputs[0], {"unit": about["unit"], "constants": [c.to_dict() for c in put]})
     return put
+
+
+def made_constants(plan: Plan) -> list[dict[str, Any]]:
+    """Rows of a table of all constants that the plan's tasks put: unit, calibration, entry, ..."""
+    rows = []
+    for task in plan.tasks:
+        listed = read_json(task.outputs[0])["constants"] if Path(task.outputs[0]).is_file() else []
+        rows += [
+            {
+                "unit": c["pdu"],
+                "calibration": c["calibration"],
+                "entry": c["id"],
+                "valid from": c["begin"][:19],
+            }
+            for c in listed
+        ]
+    return rows

@@ -81,7 +81,7 @@ def plan_correction(
             "corrected data": str(Path(out_folder).resolve()),
             "constants store": str(pins.store.folder),
         },
-        conditions=dict(found.conditions),
+        conditions=detector.shown(found.conditions),
         constants=pins.entries,
         space_mb=corrected_size_mb(detector, files),
     )
@@ -153,7 +153,7 @@ def plan_darks(
             "gain stages": ", ".join(f"{stage}: run {run}" for stage, run in runs.items()),
             "constants store": str(pins.store.folder),
         },
-        conditions=dict(found.conditions),
+        conditions=detector.shown(found.conditions),
         constants=pins.entries,
         space_mb=dark_size_mb(detector, found.conditions, len(tasks)),
     )

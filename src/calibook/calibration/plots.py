@@ -70,7 +70,7 @@ def show_detector(
     norm = _log_norm(low, high) if log else plt.Normalize(low, high)
     rows, columns = next(iter(images.values())).shape
     width = 6.7 / len(images)
-    height = min(5.8, 0.9 + (width - 0.5) * rows / columns)
+    height = min(4.3, 0.9 + (width - 0.5) * rows / columns)
     figure, axes = plt.subplots(1, len(images), figsize=(6.7, height), squeeze=False, sharey=True)
     for ax, (title, image) in zip(axes[0], images.items(), strict=True):
         shown = ax.imshow(image, norm=norm, origin="lower")

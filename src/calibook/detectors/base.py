@@ -50,6 +50,8 @@ class Detector:
     constants: {calibration name: facts}
     read_conditions: takes a function that gives a control key's value at the
         start of the run (None where the key is missing), returns the conditions
+    tolerances: of conditions that are not exact, in their unit
+    condition_units: units of conditions, for people
     """
 
     name: str
@@ -74,6 +76,7 @@ class Detector:
     constants: Mapping[str, ConstantFacts]
     read_conditions: Callable[[Callable[[str], Any]], dict[str, ConditionValue]]
     tolerances: Mapping[str, float] = field(default_factory=dict)
+    condition_units: Mapping[str, str] = field(default_factory=dict)
 
     def conditions_of(
         self, calibration: str, conditions: Mapping[str, ConditionValue]
@@ -81,3 +84,12 @@ class Detector:
         """The part of `conditions` that a kind of constant depends on."""
         names = self.constants[calibration].conditions
         return {name: conditions[name] for name in names if name in conditions}
+
+    def shown(self, conditions: Mapping[str, ConditionValue]) -> dict[str, str]:
+        """Conditions as people read them: {name: value with unit}."""
+        return {
+            name: f"{value:.6g} {self.condition_units.get(name, '')}".rstrip()
+            if isinstance(value, float)
+            else str(value)
+            for name, value in conditions.items()
+        }

@@ -134,9 +134,7 @@ JUNGFRAU = Detector(
     gain_stages=("G0", "G1", "G2"),
     constants={
         "Offset10Hz": ConstantFacts("f8", _DIMS, "ADU", "dark signal", _DARK_CONDITIONS),
-        "Noise10Hz": ConstantFacts(
-            "f8", _DIMS, "ADU", "spread of the dark signal", _DARK_CONDITIONS
-        ),
+        "Noise10Hz": ConstantFacts("f8", _DIMS, "ADU", "spread of the dark signal", _DARK_CONDITIONS),
         "BadPixelsDark10Hz": ConstantFacts("u4", _DIMS, "", "bad pixels found in darks", _DARK_CONDITIONS),
         "RelativeGain10Hz": ConstantFacts("f8", _DIMS, "ADU/keV", "signal per photon energy", _CONDITIONS),
         "BadPixelsFF10Hz": ConstantFacts("u4", _DIMS, "", "bad pixels found in flat fields", _CONDITIONS),
@@ -144,4 +142,5 @@ JUNGFRAU = Detector(
     read_conditions=read_conditions,
     # The exposure time is stored as float32 seconds: 10 us reads as 9.999999747.
     tolerances={"Integration Time": 0.01},
+    condition_units={"Sensor Bias Voltage": "V", "Integration Time": "µs", "Sensor temperature": "K"},
 )

@@ -46,7 +46,7 @@ class Plan:
     """All tasks of a request, and what they have in common.
 
     facts: what is worked on, in the order in which a report shows it
-    conditions: operating conditions, {parameter name: value}
+    conditions: operating conditions as people read them, {name: value with unit}
     constants: pinned constants as dictionaries (`constants.Constant.to_dict`)
     problems: files that can't be used, {path: why}; the rest is still done
     space_mb: what the outputs will take on disk
@@ -54,7 +54,7 @@ class Plan:
 
     tasks: list[Task]
     facts: dict[str, str] = field(default_factory=dict)
-    conditions: dict[str, float | str] = field(default_factory=dict)
+    conditions: dict[str, str] = field(default_factory=dict)
     constants: list[dict[str, Any]] = field(default_factory=list)
     problems: dict[str, str] = field(default_factory=dict)
     space_mb: int = 0
