@@ -21,7 +21,7 @@ import click
 
 from calibook.errors import BadParameter, CalibookError
 from calibook.procedures.notebook import Procedure, nearest
-from calibook.procedures.parameters import Parameter
+from calibook.procedures.parameters import Parameter, plain_number
 from calibook.procedures.values import check_values
 
 Run = Callable[..., None]
@@ -100,13 +100,20 @@ class ProcedureCommand(click.Command):
             groups.setdefault(parameter.group or "Parameters", []).append(row)
         own = (param.get_help_record(ctx) for param in [*self.extra, self.get_help_option(ctx)] if param)
         groups.setdefault("How to run it", []).extend(filter(None, own))
-        width = max(len(option) for rows in groups.values() for option, _ in rows)
+        # Padded, so that the second column begins at one place in all groups.
+        first = min(30, max(len(option) for rows in groups.values() for option, _ in rows))
+        second = formatter.width - first - 4
         for heading, rows in groups.items():
             with formatter.section(heading):
-                # Padded, so that the second column begins at one place in all groups.
                 formatter.write_dl(
-                    [(option.ljust(min(width, 26)), text) for option, text in rows], col_max=28
+                    [(name.ljust(first), _wrapped(text, second)) for name, text in rows], first
                 )
+
+
+def _wrapped(text: str, width: int) -> str:
+    """Text in lines, not broken at hyphens: `fixed-medium` is one word to type."""
+    lines = textwrap.fill(text, max(width, 20), break_on_hyphens=False, break_long_words=False)
+    return f"\b\n{lines}"  # \b tells click to keep the lines as they are
 
 
 def options_of(procedure: Procedure) -> list[click.Option]:
@@ -142,7 +149,7 @@ def help_of(parameter: Parameter) -> str:
     unit = f" [{parameter.unit}]" if parameter.unit else ""
     choices = " | ".join(map(str, parameter.choices))
     facts = [choices or parameter.range]
-    if parameter.is_list:
+    if parameter.is_list and len(parameter.default) < 2:
         facts.append(f"like {parameter.example}")
     facts.append("required" if parameter.required else f"default {_default(parameter)}")
     return f"{parameter.meaning}{unit}  ({'; '.join(filter(None, facts))})".strip()
@@ -150,11 +157,10 @@ def help_of(parameter: Parameter) -> str:
 
 def _default(parameter: Parameter) -> str:
     value = parameter.default
-    if parameter.is_list:
-        return ",".join(map(str, value)) or "empty"
-    if isinstance(value, bool):
-        return str(value).lower()
-    return str(value) if value != "" else "empty"
+    items = value if parameter.is_list else [value]
+    words = [plain_number(item) if isinstance(item, float) else str(item) for item in items]
+    text = ",".join(words) or "empty"
+    return text.lower() if parameter.type == "bool" else text
 
 
 def _usage(procedure: Procedure) -> str:

@@ -12,6 +12,7 @@ import re
 import shutil
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,6 +24,8 @@ from traitlets import Unicode
 FOLDER_PREFIX = "calibook-"
 # An AF_UNIX address holds 108 bytes on Linux; the name in the folder needs 20.
 LONGEST_FOLDER = 80
+# Age at which the folder of a process that is gone is removed [s].
+LEFT_OVER_AFTER = 3600
 
 
 class IpcKernelManager(AsyncKernelManager):
@@ -66,14 +69,21 @@ def socket_folder() -> Iterator[Path]:
 
 
 def _remove_left_over(parent: Path) -> None:
-    """Remove this user's folders of processes that were killed before they could tidy up."""
+    """Remove this user's folders of processes that were killed before they could tidy up.
+
+    Only old ones: a process that we don't see may run in a container that shares
+    our folder. Its sockets need their names for the first seconds alone.
+    """
     for folder in parent.glob(f"{FOLDER_PREFIX}*"):
         match = re.fullmatch(rf"{FOLDER_PREFIX}(\d+)-\w+", folder.name)
+        if not match or Path(f"/proc/{match[1]}").exists():
+            continue
         try:
-            if match and folder.stat().st_uid == os.getuid() and not Path(f"/proc/{match[1]}").exists():
-                shutil.rmtree(folder, ignore_errors=True)
+            facts = folder.stat()
         except OSError:  # somebody else removed it meanwhile
             continue
+        if facts.st_uid == os.getuid() and time.time() - facts.st_mtime > LEFT_OVER_AFTER:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def kernel_environment(folder: Path) -> dict[str, str]:

@@ -96,9 +96,9 @@ class Parameter:
     def range(self) -> str:
         """Range as the notebook writes it: "0..1", "> 0", "" if there is none."""
         if self.low is not None and self.high is not None and not (self.low_open or self.high_open):
-            return f"{_plain_number(self.low)}..{_plain_number(self.high)}"
-        low = "" if self.low is None else f"{'>' if self.low_open else '>='} {_plain_number(self.low)}"
-        high = "" if self.high is None else f"{'<' if self.high_open else '<='} {_plain_number(self.high)}"
+            return f"{plain_number(self.low)}..{plain_number(self.high)}"
+        low = "" if self.low is None else f"{'>' if self.low_open else '>='} {plain_number(self.low)}"
+        high = "" if self.high is None else f"{'<' if self.high_open else '<='} {plain_number(self.high)}"
         return ", ".join(filter(None, [low, high]))
 
     @property
@@ -178,7 +178,8 @@ class Parameter:
         return item
 
 
-def _plain_number(number: float) -> str:
+def plain_number(number: float) -> str:
+    """A number as one writes it by hand: 5.0 as "5"."""
     return repr(number).removesuffix(".0")
 
 
