@@ -31,7 +31,6 @@ def test_a_good_notebook_has_no_problems_and_runs(make_notebook):
         (("run: int = 1  # run; requird",), "'requird' is no rule"),
         (("run: int = 0  # run; > 0",), "the default breaks"),
         (("task: int = 0  # task",), 'must be `str = ""`'),
-        (('task: str = ""  # task; required',), "can't be required"),
         ((None, "a = 1"), "tag `parameters`"),
         (("run: int = 1  # run", "a = (1"), "cell 2, line 1: syntax error"),
         (("run: int = 1  # run", "a = 1\nreturn a"), "cell 2, line 2: syntax error"),

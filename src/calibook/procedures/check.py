@@ -68,8 +68,6 @@ def _parameters(cells: list[dict[str, Any]]) -> Iterator[str]:
             yield f"parameter {parameter.name}: no meaning; write `# what it is [unit]` behind it"
         if parameter.name in RESERVED and (parameter.type, parameter.default) != ("str", ""):
             yield f'parameter {parameter.name}: calibook fills it in, so it must be `str = ""`'
-        if parameter.name in RESERVED and parameter.required:
-            yield f"parameter {parameter.name}: calibook fills it in, so it can't be required"
 
 
 def _stored(code: list[dict[str, Any]]) -> Iterator[str]:
