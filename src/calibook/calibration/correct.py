@@ -161,7 +161,7 @@ def _correct_frames(
             out.mask.reshape(-1, *shape),
             dark_range=options.dark_range,
             min_pixels=options.min_pixels,
-            largest=options.max_shift,
+            max_shift=options.max_shift,
             excluded=_EXCLUDED,
         )
         apply_scale(out.data, out.gain, out.mask, cells, packed, nan_mask=nan_bits)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -60,7 +60,8 @@ def characterise_darks(
     for (stage, files), code in zip(task.about["files"].items(), gain_codes, strict=True):
         frames = _Frames(detector, task.about["karabo_id"], files, cells)
         sums = DarkSums.zeros(cells, int(np.prod(detector.module_shape)))
-        frames.each(lambda *block, sums=sums, code=code: sums.accumulate(*block, code))
+        for images, cell in frames.blocks():
+            sums.accumulate(images["adc"], images["gain"], cell, code)
         _refuse_other_stage(sums, stage, files)
         offset, noise = sums.mean_and_std()
         noise *= _unbiased(sums.count)
@@ -84,17 +85,13 @@ class _Frames:
     files: Sequence[str]
     cells: int
 
-    def each(self, use: Callable[[np.ndarray, np.ndarray, np.ndarray], object]) -> None:
-        """Call `use(adc, code, cell)` for every block of frames."""
-        for images, cell in self._blocks():
-            # With one cell in use its number in the file tells nothing.
-            use(images["adc"], images["gain"], cell if self.cells > 1 else np.zeros_like(cell))
-
-    def _blocks(self) -> Iterator[tuple[dict[str, np.ndarray], np.ndarray]]:
+    def blocks(self) -> Iterator[tuple[dict[str, np.ndarray], np.ndarray]]:
+        """(images, memory cells) of blocks of frames; valid until the next is asked for."""
         for path in self.files:
             with open_raw(path, self.detector, self.karabo_id) as raw:
                 for block in raw.blocks(BLOCK_FRAMES):
-                    yield block.images, block.cells
+                    # With one cell in use its number in the file tells nothing.
+                    yield block.images, block.cells if self.cells > 1 else np.zeros_like(block.cells)
 
 
 def _unbiased(count: np.ndarray) -> np.ndarray:
@@ -111,9 +108,11 @@ def _medians(frames: _Frames, shape: tuple[int, ...], code: int) -> np.ndarray:
     for start in range(0, cells, _MEDIAN_CELLS):
         part = StreamingMedian(min(_MEDIAN_CELLS, cells - start), pixels)
         # Cells outside the part have an index outside it and are left out.
-        frames.each(lambda adc, gain, cell, p=part, s=start: p.count_coarse(adc, gain, cell - s, code))
+        for images, cell in frames.blocks():
+            part.count_coarse(images["adc"], images["gain"], cell - start, code)
         part.refine()
-        frames.each(lambda adc, gain, cell, p=part, s=start: p.count_fine(adc, gain, cell - s, code))
+        for images, cell in frames.blocks():
+            part.count_fine(images["adc"], images["gain"], cell - start, code)
         result[start : start + _MEDIAN_CELLS] = part.median()
     return result
 

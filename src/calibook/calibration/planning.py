@@ -124,22 +124,22 @@ def plan_darks(
     tasks = []
     for aggregator in sorted({file.aggregator for file in by_stage[first]}):
         files = {stage: [f for f in fs if f.aggregator == aggregator] for stage, fs in by_stage.items()}
+        paths = {stage: [str(f.path.resolve()) for f in fs] for stage, fs in files.items()}
         indices, _ = pins.of(aggregator, dict.fromkeys(constants, False))
-        about = {
-            "module": files[first][0].module,
-            "karabo_id": karabo_id,
-            "karabo_da": aggregator,
-            "unit": pins.store.unit_of(karabo_id, aggregator, begin),
-            "begin": begin.isoformat(timespec="milliseconds"),
-            "conditions": found.conditions,
-            "store": str(pins.store.folder),
-            "files": {stage: [str(f.path.resolve()) for f in fs] for stage, fs in files.items()},
-        }
         tasks.append(
             Task(
                 name=aggregator,
-                about=about,
-                inputs=[path for paths in about["files"].values() for path in paths],
+                about={
+                    "module": files[first][0].module,
+                    "karabo_id": karabo_id,
+                    "karabo_da": aggregator,
+                    "unit": pins.store.unit_of(karabo_id, aggregator, begin),
+                    "begin": begin.isoformat(timespec="milliseconds"),
+                    "conditions": found.conditions,
+                    "store": str(pins.store.folder),
+                    "files": paths,
+                },
+                inputs=[path for stage in paths.values() for path in stage],
                 outputs=[str(Path(out_folder).resolve() / _dark_name(runs.values(), aggregator))],
                 constants=indices,
                 memory_mb=dark_memory_mb(detector, found.conditions),

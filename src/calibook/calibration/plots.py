@@ -17,7 +17,7 @@ from calibook.detectors.base import Detector
 from calibook.detectors.geometry import geometry_of
 
 _DASHES = ("-", "--", ":", "-.")
-_STYLE = {
+_STYLE: dict[Any, Any] = {
     "figure.dpi": 110,
     "figure.constrained_layout.use": True,
     "font.size": 9,

@@ -20,7 +20,8 @@ def save_results(plan: Plan, task: Task, results: dict[str, Any]) -> Path:
     """
     path = plan.task_folder(task) / RESULTS_FILE
     with whole_file(path) as part, open(part, "wb") as f:
-        np.savez_compressed(f, **{name: np.asarray(value) for name, value in results.items()})
+        arrays: dict[str, Any] = {name: np.asarray(value) for name, value in results.items()}
+        np.savez_compressed(f, **arrays)
     return path
 
 

@@ -69,7 +69,8 @@ def photon_truth(
         measured.append(_stage_sums(detector, by_module[module]) / per_photon)
         good.append(comparable_pixels(truth, photons))
     figures = compare_photons(np.stack(true, 1), np.stack(measured, 1), np.stack(good))
-    return {f"truth_{name}": value for name, value in figures.items()}
+    # A stage that no pixel reached has no bias.
+    return {f"truth_{name}": value for name, value in figures.items() if np.isfinite(value)}
 
 
 def _stage_sums(detector: Detector, tasks: Sequence[Task]) -> np.ndarray:
