@@ -4,7 +4,7 @@ import twins
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from calibook.kernels.statistics import CorrectedStatistics
+from calibook.kernels.statistics import CorrectedStatistics, frame_sums
 
 RANGES = ((-5.0, 50.0), (0.0, 1024.0), (0.0, 16.0))
 BINS = 64
@@ -80,3 +80,16 @@ def test_statistics_of_other_bins_do_not_merge():
 def test_impossible_bins(bins, ranges):
     with pytest.raises(ValueError, match="needs 3 ranges"):
         CorrectedStatistics.zeros(2, bins, ranges)
+
+
+@settings(deadline=None, max_examples=20)
+@given(st.integers(0, 2**32), st.sampled_from([0, 1, 0xFFFFFFFF]))
+def test_frame_sums(seed, excluded):
+    data, _, mask = corrected(seed)
+    used = np.isfinite(data) & ((mask & np.uint32(excluded)) == 0)
+    sums, counts = frame_sums(data, mask, excluded)
+    assert np.array_equal(counts, used.sum(axis=1))
+    # Both add in double precision, in another order: a few units of the last place of the largest.
+    expected = np.where(used, data.astype("f8"), 0).sum(axis=1)
+    largest = np.abs(np.where(used, data, 0)).astype("f8").sum(axis=1)
+    assert np.all(np.abs(sums - expected) <= 1e-12 * largest)

@@ -142,7 +142,7 @@ def table_of(rows: Sequence[Mapping[str, Any]], index: str):
     """A pandas table for display, one row per mapping."""
     import pandas as pd
 
-    return pd.DataFrame(list(rows)).set_index(index)
+    return pd.DataFrame(list(rows)).set_index(index).rename_axis(index=None, columns=index)
 
 
 def _middle(images: Sequence[np.ndarray], log: bool) -> tuple[float, float]:

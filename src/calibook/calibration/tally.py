@@ -8,7 +8,7 @@ import numpy as np
 
 from calibook.detectors.bad_pixels import INFORMATIONAL
 from calibook.kernels.bits import ALL
-from calibook.kernels.statistics import CorrectedStatistics
+from calibook.kernels.statistics import CorrectedStatistics, frame_sums
 
 # Pixels with these bits measured no signal that a mean should contain.
 _EXCLUDED = int(ALL) & ~int(INFORMATIONAL)
@@ -29,20 +29,19 @@ class Tally:
         self._statistics = CorrectedStatistics.zeros(pixels, _BINS, ranges)
         self._stage_sum = np.zeros(pixels, np.uint64)
         self._single = np.full(pixels, np.nan, np.float32)
-        self._signals: list[float] = []
+        self._signals: list[np.ndarray] = []
 
     def add(self, data: np.ndarray, gain: np.ndarray, mask: np.ndarray) -> None:
         """Corrected frames: f4, u1, u4, each (frame, pixel)."""
         if self.frames == 0 and len(data):
             good = (mask[0] & np.uint32(_EXCLUDED)) == 0
             self._single = np.where(good, data[0], np.float32(np.nan))
-        before = self._statistics.total.sum(), self._statistics.count.sum()
         self._statistics.add(data, gain, mask, _EXCLUDED)
         self._stage_sum += gain.sum(axis=0, dtype=np.uint64)
         self.frames += len(data)
-        used = self._statistics.count.sum() - before[1]
-        mean = (self._statistics.total.sum() - before[0]) / used if used else np.nan
-        self._signals.append(float(mean))
+        sums, counts = frame_sums(data, mask, _EXCLUDED)
+        with np.errstate(invalid="ignore"):
+            self._signals.append(sums / counts)
 
     def results(self) -> dict[str, Any]:
         """What was collected, by name; maps are (slow_scan, fast_scan).
@@ -53,7 +52,7 @@ class Tally:
         bit_counts: i8 (32,), samples with each bit of the mask
         bad_fraction: samples with a bit that is more than informational, of all
         histogram: i8 (3, bins + 2), edges: f8 (3, bins + 1)
-        signals: f8 (blocks,), mean signal of good pixels over the file
+        signals: f8 (frames,), mean signal of good pixels in each frame
         """
         found = self._statistics
         samples = max(1, self.frames * len(found.total))
@@ -69,5 +68,5 @@ class Tally:
             "bad_fraction": 1.0 - float(found.count.sum()) / samples,
             "histogram": found.histogram,
             "edges": found.bin_start[:, None] + steps * found.bin_width[:, None],
-            "signals": np.array(self._signals),
+            "signals": np.concatenate(self._signals) if self._signals else np.zeros(0),
         }

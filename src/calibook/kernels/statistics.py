@@ -158,3 +158,26 @@ def _count_equal(gain, stage):
     for g in gain:
         count = np.int32(count + np.int32(g == stage))
     return count
+
+
+def frame_sums(data: np.ndarray, mask: np.ndarray, excluded: int = bits.ALL) -> tuple[np.ndarray, np.ndarray]:
+    """Sum (f8) and number (i8) of the values used in each frame, both (frame,).
+
+    data, mask: f4, u4 (frame, pixel); a value is used if it is finite and has no excluded bit
+    """
+    check_array("data", data, "f4", np.shape(mask))
+    check_array("mask", mask, "u4", np.shape(data))
+    sums, counts = np.zeros(len(data)), np.zeros(len(data), np.int64)
+    _frame_sums(data, mask, np.uint32(excluded), sums, counts)
+    return sums, counts
+
+
+@njit(nogil=True, cache=True)
+def _frame_sums(data, mask, excluded, sums, counts):
+    for n in range(data.shape[0]):
+        total, count = 0.0, 0
+        for i in range(data.shape[1]):
+            if (mask[n, i] & excluded) == 0 and np.isfinite(data[n, i]):
+                total += np.float64(data[n, i])
+                count += 1
+        sums[n], counts[n] = total, count
