@@ -113,7 +113,7 @@ def _row(status: TaskStatus) -> list[str]:
     return [
         status.name,
         status.state,
-        str(len(status.attempts)),
+        str(status.tries),
         f"{last.seconds:.1f}" if last and last.ended else "",
         f"{last.peak_memory_mb:.0f}" if last and last.peak_memory_mb else "",
         status.cause,

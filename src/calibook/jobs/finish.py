@@ -126,7 +126,7 @@ def report_content(
         title=work.procedure["title"] or work.procedure["name"],
         subtitle=", ".join(f"{name} {value}" for name, value in list(facts.items())[:2]),
         facts={**facts, "request": work.id[:8], "planned": work.content["created"]},
-        conditions=work.plan.conditions,
+        conditions={**work.plan.conditions},
         constants=work.plan.constants,
         verdict=verdict,
         unusual=[*unusual(work, statuses), *(("report", "failed", problem) for problem in problems)],
@@ -142,9 +142,9 @@ def unusual(work: Work, statuses: Sequence[TaskStatus]) -> list[tuple[str, str, 
     done = [s for s in statuses if s.state == "done"]
     median = statistics.median([_seconds(s) for s in done]) if done else 0.0
     for status in done:
-        if len(status.attempts) > 1:
+        if status.tries > 1:
             ends = ", ".join(f"{a.state}: {a.cause}" for a in status.attempts if a.state != "done")
-            found.append((status.name, "retried", f"{len(status.attempts)} attempts; {ends or 'made again'}"))
+            found.append((status.name, "retried", f"{status.tries} attempts; {ends or 'made again'}"))
         seconds = _seconds(status)
         if seconds > max(_SLOW_FACTOR * median, median + _SLOW_SECONDS):
             found.append((status.name, "slow", f"{seconds:.0f} s, the median is {median:.0f} s"))

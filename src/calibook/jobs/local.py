@@ -113,12 +113,12 @@ class _Pool:
             task = self.waiting.popleft()
             log = self.work.log(task)
             log.parent.mkdir(parents=True, exist_ok=True)
-            with open(log, "ab") as output:
+            with open(log, "ab") as errors:  # what ends it before it can write its own log
                 process = subprocess.Popen(
                     task_command(self.work, task),
                     stdin=subprocess.DEVNULL,
-                    stdout=output,
-                    stderr=output,
+                    stdout=subprocess.DEVNULL,
+                    stderr=errors,
                     env=self.environment,
                     start_new_session=True,  # Ctrl-C reaches us alone, we pass it on
                 )

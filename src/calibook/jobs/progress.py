@@ -113,7 +113,7 @@ class BarProgress:
                 self.bars.remove_task(self.rows.pop(name))
         for name, (done, cells) in snapshot.running.items():
             if name not in self.rows:
-                self.rows[name] = self.bars.add_task(f"  {name}", note="cells")
+                self.rows[name] = self.bars.add_task(f"  {name}", total=None, note="cells")
             self.bars.update(self.rows[name], total=cells or None, completed=done)
 
 

@@ -87,6 +87,11 @@ class TaskStatus:
         return self.attempts[-1] if self.attempts else None
 
     @property
+    def tries(self) -> int:
+        """How often the task was begun, with attempts that were killed before they could say a word."""
+        return self.last.number if self.last else 0
+
+    @property
     def failed(self) -> bool:
         """Whether the newest attempt ended and the task is not done."""
         return self.state in FAILED
