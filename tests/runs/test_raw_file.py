@@ -107,12 +107,10 @@ def test_trains_without_data_and_gaps_between_trains(make):
 
 def test_a_detector_with_one_frame_per_entry(made):
     """Frames on axis 0, IDs (N, 1), as many frames in a train as there happen to be."""
-    frames = replace(SMALL, frames_in_train=False)
+    frames = replace(SMALL, frames_in_train=False, planes=(1,))  # an axis that holds nothing, as in raw LPD
     adc, gain = made.adc.reshape(24, 32, 64), made.gain.reshape(24, 32, 64)
-    replace_dataset(made.path, f"{made.data}/adc", data=adc)
-    replace_dataset(
-        made.path, f"{made.data}/gain", data=gain[:, None]
-    )  # an axis that holds nothing, as in raw LPD
+    replace_dataset(made.path, f"{made.data}/adc", data=adc[:, None])
+    replace_dataset(made.path, f"{made.data}/gain", data=gain[:, None])
     replace_dataset(made.path, f"{made.data}/trainId", data=np.zeros(24, "u8"))
     for name in SMALL.frame_keys:
         with h5py.File(made.path) as f:

@@ -28,7 +28,9 @@ def as_used(array: np.ndarray, dims: Sequence[str]) -> np.ndarray:
     """The array as kernels take it: C-contiguous (cell, gain, slow_scan, fast_scan).
 
     Missing cell and gain axes get length 1; slow_scan and fast_scan must be there.
+    An axis `quantity`, of constants that have several per pixel, takes the place of gain.
     """
+    dims = ["gain" if name == "quantity" and "gain" not in dims else name for name in dims]
     missing = [name for name in _NEEDED if name not in dims]
     if missing:
         raise BadParameter(f"axes {', '.join(dims)}: the constant has no axis {' and '.join(missing)}")

@@ -133,17 +133,17 @@ class RawChecks:
     def frames_per_entry(self) -> int:
         """Frames that one index on axis 0 holds; checks types and shapes of the image datasets."""
         detector = self.detector
-        slow, fast = detector.module_shape
-        leading = "trains, frames" if detector.frames_in_train else "frames, ..."
-        expected = f"({leading}, {slow}, {fast})"
+        inner = (*detector.planes, *detector.module_shape)
+        leading = "trains, frames" if detector.frames_in_train else "frames"
+        expected = f"({leading}, {', '.join(map(str, inner))})"
         frames = {}
         for key, dtype in detector.image_keys.items():
             path = f"{self.data_path}/{key}"
             dataset = self.dataset(path)
             if dataset.dtype.newbyteorder("=") != np.dtype(dtype):
                 raise self.bad(f"has type {dataset.dtype}, expected {np.dtype(dtype)}", path)
-            right_axes = dataset.ndim == 4 if detector.frames_in_train else dataset.ndim >= 3
-            if not right_axes or dataset.shape[-2:] != detector.module_shape:
+            outer = 2 if detector.frames_in_train else 1
+            if dataset.ndim < outer or dataset.shape[outer:] != inner:
                 raise self.bad(f"has shape {dataset.shape}, expected {expected}", path)
             frames[key] = dataset.shape[1] if detector.frames_in_train else 1
             if frames[key] == 0 or frames[key] != next(iter(frames.values())):

@@ -7,7 +7,7 @@ also lets a damaged file be passed over.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -19,7 +19,7 @@ import numpy as np
 
 from calibook.detectors.base import ConditionValue, Detector
 from calibook.errors import BadInput
-from calibook.runs.discover import find_karabo_id, find_raw_files
+from calibook.runs.discover import find_karabo_id, find_raw_files, match_template
 from calibook.runs.names import raw_files_in, run_folder
 
 if TYPE_CHECKING:
@@ -57,11 +57,10 @@ def read_conditions(
     folder = run_folder(in_folder, run)
     if not karabo_id:
         karabo_id = find_karabo_id(find_raw_files(in_folder, run, detector), detector)
-    if not control_source:
-        control_source = detector.control_source.format(karabo_id=karabo_id)
     with _opened_run(folder, run, detector) as data:
+        control_source = control_source or _usual_control_source(data, detector, karabo_id)
         _check_control_source(data, control_source, folder)
-        conditions = _conditions_of(data, control_source, detector)
+        conditions = _conditions_of(data, control_source, detector, karabo_id)
         return RunConditions(conditions, _start_of(data, folder), karabo_id, control_source)
 
 
@@ -94,6 +93,14 @@ def _open_file(path: Path) -> FileAccess | None:
         return None
 
 
+def _usual_control_source(data: DataCollection, detector: Detector, karabo_id: str) -> str:
+    """The source named like the detector's template; where the control domain has a name of its own,
+    that of the run's sources which fits, if exactly one does."""
+    template = detector.control_source.replace("{karabo_id}", karabo_id)
+    fitting = [source for source in sorted(data.control_sources) if match_template(template, source)]
+    return fitting[0] if len(fitting) == 1 else template
+
+
 def _check_control_source(data: DataCollection, control_source: str, folder: Path) -> None:
     if control_source in data.control_sources:
         return
@@ -113,14 +120,14 @@ def _similar(source: str, existing: Iterable[str]) -> list[str]:
 
 
 def _conditions_of(
-    data: DataCollection, control_source: str, detector: Detector
+    data: DataCollection, control_source: str, detector: Detector, karabo_id: str
 ) -> dict[str, ConditionValue]:
-    control, asked = _control_values(data, control_source)
+    values = _Values(data, control_source, detector, karabo_id)
     try:
-        return detector.read_conditions(control)
+        return detector.read_conditions(values)
     except (TypeError, ValueError, KeyError, IndexError) as error:
-        missing = [key for key, value in asked.items() if value is None]
-        present = [f"{key}={value}" for key, value in asked.items() if value is not None]
+        missing = [key for key, value in values.asked.items() if value is None]
+        present = [f"{key}={value}" for key, value in values.asked.items() if value is not None]
         why = f"conditions can't be derived ({type(error).__name__}: {error})"
         if missing:
             why += f"; missing: {', '.join(missing)}"
@@ -129,20 +136,49 @@ def _conditions_of(
         raise BadInput(data[control_source].files[0].filename, why, f"RUN/{control_source}") from None
 
 
-def _control_values(data: DataCollection, control_source: str) -> tuple[Callable[[str], Any], dict[str, Any]]:
-    """A function that gives a key's value at the start of the run, and what it was asked for."""
-    from extra_data import PropertyNameError
+class _Values:
+    """The values of an opened run, see `detectors.base.RunValues`.
 
-    asked: dict[str, Any] = {}
+    asked: what was asked for so far, {key: value; None where it is missing}
+    """
 
-    def control(key: str) -> Any:
+    def __init__(self, data: DataCollection, control_source: str, detector: Detector, karabo_id: str):
+        self.control_source = control_source
+        self.asked: dict[str, Any] = {}
+        self._data, self._detector, self._karabo_id = data, detector, karabo_id
+
+    def __call__(self, key: str) -> Any:
+        from extra_data import PropertyNameError
+
         try:
-            asked[key] = data[control_source].run_value(key)
+            self.asked[key] = self._data[self.control_source].run_value(key)
         except (PropertyNameError, ValueError, KeyError):  # no such key, or no RUN values at all
-            asked[key] = None
-        return asked[key]
+            self.asked[key] = None
+        return self.asked[key]
 
-    return control, asked
+    def series(self, key: str, source: str = "") -> np.ndarray | None:
+        from extra_data import PropertyNameError, SourceNameError
+
+        name = f"{source}/{key}" if source else key
+        try:
+            values = self._data[source or self.control_source, key].ndarray()
+        except (PropertyNameError, SourceNameError):
+            values = np.zeros(0)
+        self.asked[name] = values[0] if len(values) else None
+        return values if len(values) else None
+
+    def keys(self, source: str) -> list[str]:
+        if source not in self._data.control_sources:
+            return []
+        return sorted(self._data[source].keys(inc_timestamps=False))
+
+    def frame_values(self, key: str) -> Iterator[np.ndarray]:
+        template = self._detector.raw_source.replace("{karabo_id}", self._karabo_id)
+        for source in sorted(self._data.instrument_sources):
+            if match_template(template, source):
+                values = self._data[source, f"{self._detector.index_group}.{key}"].ndarray()
+                if len(values):
+                    yield values.reshape(len(values))
 
 
 def _start_of(data: DataCollection, folder: Path) -> datetime:

@@ -51,6 +51,7 @@ class CorrectedWriter:
         self.target, self.raw, self.detector, self.threads = Path(target), raw, detector, threads
         source = detector.corrected_source.format(karabo_id=raw.karabo_id, module=raw.module)
         self._index_path = f"{source}/{detector.index_group}"
+        self._frame_values = {k: np.zeros(raw.n_frames, t) for k, t in detector.corrected_frame_keys.items()}
         self._written = np.zeros(raw.n_entries, bool)
         self._lock = Lock()
         self._on_exit = ExitStack()
@@ -71,6 +72,7 @@ class CorrectedWriter:
     ) -> None:
         if error is None:
             with self._on_exit:
+                self._write_frame_values()
                 self._verify()
         else:
             self._on_exit.__exit__(kind, error, trace)
@@ -84,6 +86,8 @@ class CorrectedWriter:
         for key in (*self.detector.frame_keys, *self.detector.train_keys):
             if raw.has(key):
                 group.create_dataset(key, data=raw.ids(key))
+        for key, values in self._frame_values.items():
+            group.create_dataset(key, values.shape, values.dtype)
         per_entry = (raw.frames_per_entry,) if self.detector.frames_in_train else ()
         shape = (raw.n_entries, *per_entry, *raw.image_shape)
         chunk = (*(1 for _ in shape[:-2]), *raw.image_shape)
@@ -97,13 +101,18 @@ class CorrectedWriter:
         self._chunks = ChunksInOrder(deflated)
         self._file.flush()
 
-    def write(self, block: Block, data: np.ndarray, gain: np.ndarray, mask: np.ndarray) -> None:
+    def write(
+        self, block: Block, data: np.ndarray, gain: np.ndarray, mask: np.ndarray, **frame_values: np.ndarray
+    ) -> None:
         """Write the corrected images of a block; blocks may come in any order, from any thread.
 
         data: f4 (N, P); gain: u1 (N, P), gain stage; mask: u4 (N, P), bad-pixel
-        bits. All are in the file, or copied, when this returns. ValueError for
+        bits; frame_values: each of the detector's `corrected_frame_keys`, (N,).
+        All are in the file, or copied, when this returns. ValueError for
         another type or shape, or when an entry comes twice.
         """
+        if frame_values.keys() != self._frame_values.keys():
+            raise ValueError(f"values per frame: needs {list(self._frame_values)}, got {list(frame_values)}")
         arrays = dict(zip(self.detector.corrected_keys, (data, gain, mask), strict=True))
         for key, array in arrays.items():
             self._check(key, array, block)
@@ -116,6 +125,8 @@ class CorrectedWriter:
                 raise ValueError(f"entries {block.start} to {block.stop} were written before or don't exist")
             self._written[block.start : block.stop] = True
         first = block.start * self.raw.frames_per_entry
+        for key, values in frame_values.items():
+            self._frame_values[key][first : first + block.frames] = values
         share = -(-block.frames // self.threads)
         tasks = [
             self._pool.submit(self._write_frames, arrays, first, low, min(low + share, block.frames))
@@ -137,6 +148,10 @@ class CorrectedWriter:
                 write_at(self._descriptor, arrays[key][n], int(offsets[first + n]))
             deflated = {key: isal_zlib.compress(arrays[key][n], DEFLATE_LEVEL) for key in self._chunks.keys}
             self._chunks.put(first + n, deflated)
+
+    def _write_frame_values(self) -> None:
+        for key, values in self._frame_values.items():
+            self._file[f"INSTRUMENT/{self._index_path}/{key}"][...] = values
 
     def _verify(self) -> None:
         missing = np.flatnonzero(~self._written)

@@ -29,7 +29,8 @@ class Block:
 
     start, stop: entries, the last one excluded
     frames: number N of frames, (stop - start) times the frames per entry
-    images: {dataset: (N, P)}, C-contiguous, one row per frame
+    images: {dataset: (N, P)}, C-contiguous, one row per frame; its planes, if it
+        has several, follow each other in the row
     cells: i8 (N,), memory cell of each frame
     """
 

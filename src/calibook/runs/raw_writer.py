@@ -79,7 +79,7 @@ class RawFileWriter:
         self._group, self._entries, self._written = group, entries, 0
         # XTDF detectors, one frame per entry, keep a last axis of length 1.
         frame_shape = entry_shape if detector.frames_in_train else (1,)
-        image_shape = (*entry_shape, *detector.module_shape)
+        image_shape = (*entry_shape, *detector.planes, *detector.module_shape)
         self._image_keys = frozenset(detector.image_keys)
         self._frame_keys = frozenset(detector.frame_keys)
         for name, dtype in detector.image_keys.items():
@@ -106,6 +106,7 @@ class RawFileWriter:
 
         With `frames_in_train` an entry is a train and arrays are (n, frames, ...);
         otherwise an entry is a frame: images (n, slow_scan, fast_scan), values (n, 1).
+        Planes, if the detector has several, come before slow_scan.
 
         images: {name of an image dataset: pixel values}, all of `image_keys`
         frame_values: {name of a frame dataset: values}, all of `frame_keys`
@@ -182,24 +183,33 @@ def raw_file_writer(
 
 
 def write_control_file(
-    folder: Path | str, detector: Detector, karabo_id: str, part: RunPart, values: Mapping[str, Any]
+    folder: Path | str,
+    detector: Detector,
+    karabo_id: str,
+    part: RunPart,
+    values: Mapping[str, Any],
+    others: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> Path:
     """Write the file of the detector's control device, with values that don't change in the run.
 
+    karabo_id: domain of the control device, whether or not it is that of the detector
     values: {key: value}, a numpy scalar or array (its dtype is stored), text or a bool;
         a dot in a key divides it into groups
+    others: {device: values} of more devices in the same file, e.g. a voltage supply
 
     Returns the file's path.
     """
-    device = detector.control_source.format(karabo_id=karabo_id)
+    device = detector.control_source.format(karabo_id=karabo_id, control=karabo_id)
+    devices = {device: values, **(others or {})}
     target = part.path(folder, detector.control_aggregator)
     stamps = np.asarray(part.timestamps_ns, "u8")
     with whole_file(target) as unfinished, h5py.File(unfinished, "w") as h5file:
-        part.write_head(h5file, {device: np.ones(len(stamps), "u8")}, "CONTROL")
+        part.write_head(h5file, {name: np.ones(len(stamps), "u8") for name in devices}, "CONTROL")
         for section, times in {"CONTROL": stamps, "RUN": stamps[:1]}.items():
-            group = h5file.create_group(f"{section}/{device}")
-            for key, value in values.items():
-                _write_control_key(group.create_group(key.replace(".", "/")), value, times)
+            for name, its_values in devices.items():
+                group = h5file.create_group(f"{section}/{name}")
+                for key, value in its_values.items():
+                    _write_control_key(group.create_group(key.replace(".", "/")), value, times)
     return target
 
 
