@@ -20,6 +20,7 @@ from numba import njit
 from calibook.kernels import bits
 from calibook.kernels.cells import TILE, frames_by_cell
 from calibook.kernels.checks import check_array
+from calibook.kernels.lanes import LARGEST, NAN, hide, of_stage
 from calibook.kernels.packing import PackedConstants
 
 ADC_BITS = np.int32(14)
@@ -30,9 +31,6 @@ the stage that its upper bit suggests; WRONG_GAIN_VALUE tells such pixels from t
 
 NO_STAGE = np.uint8(3)
 """Stands for a wrong code between `offset_only` and `apply_scale`, and nowhere else."""
-
-_LARGEST = np.float32(np.finfo(np.float32).max)
-_NAN = np.float32(np.nan)
 
 
 def correct_planes(
@@ -147,7 +145,7 @@ def _settings(
 
 def _no_constants(code, n, data, gain, mask) -> None:
     """Frame n has a memory cell without constants; code: its gain codes (pixel,)."""
-    data[n] = _NAN
+    data[n] = NAN
     gain[n] = np.minimum(code, STAGE_OF_WRONG_CODE)
     mask[n] = bits.NO_DARK_DATA
 
@@ -222,7 +220,7 @@ def _correct_planes_line(
         )
         mask[i] = word
         gain[i] = stage
-        data[i] = _hide(signal, word, nan_mask)
+        data[i] = hide(signal, word, nan_mask)
 
 
 @njit(nogil=True, cache=True)
@@ -237,7 +235,7 @@ def _correct_words_line(
         )
         mask[i] = word
         gain[i] = stage
-        data[i] = _hide(signal, word, nan_mask)
+        data[i] = hide(signal, word, nan_mask)
 
 
 @njit(nogil=True, cache=True)
@@ -245,38 +243,24 @@ def _apply_scale_line(s0, s1, s2, nan_mask, wrong_value, data, gain, mask):
     for i in range(data.size):
         g = gain[i]
         wrong = g == NO_STAGE
-        signal = data[i] * _of_stage(g, s0[i], s1[i], s2[i])
+        signal = data[i] * of_stage(g, s0[i], s1[i], s2[i])
         signal = wrong_value if wrong else signal
         word = mask[i]
-        word |= bits.NONE if wrong | (np.abs(signal) <= _LARGEST) else bits.VALUE_IS_NAN
+        word |= bits.NONE if wrong | (np.abs(signal) <= LARGEST) else bits.VALUE_IS_NAN
         mask[i] = word
         gain[i] = STAGE_OF_WRONG_CODE if wrong else g
-        data[i] = _hide(signal, word, nan_mask)
+        data[i] = hide(signal, word, nan_mask)
 
 
 @njit(nogil=True, cache=True)
 def _sample(a, g, o0, o1, o2, s0, s1, s2, w0, w1, w2, wrong_value, wrong_stage):
     """(signal f4, mask word u4, gain stage u1) of one ADC value `a` with gain code `g`."""
     wrong = (g == 2) | (g > 3)
-    signal = (np.float32(a) - _of_stage(g, o0, o1, o2)) * _of_stage(g, s0, s1, s2)
+    signal = (np.float32(a) - of_stage(g, o0, o1, o2)) * of_stage(g, s0, s1, s2)
     signal = wrong_value if wrong else signal
-    w = _of_stage(g, w0, w1, w2)
+    w = of_stage(g, w0, w1, w2)
     w |= bits.WRONG_GAIN_VALUE if wrong else bits.NONE
     w |= bits.VALUE_OUT_OF_RANGE if (a == 0) | (a == ADC_MAX) else bits.NONE
-    w |= bits.NONE if wrong | (np.abs(signal) <= _LARGEST) else bits.VALUE_IS_NAN
+    w |= bits.NONE if wrong | (np.abs(signal) <= LARGEST) else bits.VALUE_IS_NAN
     stage = wrong_stage if wrong else (STAGE_OF_WRONG_CODE if g > 2 else g)
     return signal, np.uint32(w), stage
-
-
-@njit(nogil=True, cache=True)
-def _of_stage(g, first, second, third):
-    """The value of gain code or stage `g`. Two steps, not one nested choice: that one the compiler
-    turns into a choice of addresses, and then fetches pixel by pixel."""
-    value = second if g > 0 else first
-    return third if g > 1 else value
-
-
-@njit(nogil=True, cache=True)
-def _hide(signal, word, nan_mask):
-    """NaN for what isn't wanted, and one NaN for all of them: the processor's own differ by machine."""
-    return _NAN if ((word & nan_mask) != 0) | (signal != signal) else signal
