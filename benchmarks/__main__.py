@@ -1,0 +1,62 @@
+"""Run all benchmarks, print one table, write benchmarks/results.json."""
+
+from __future__ import annotations
+
+import platform
+import tempfile
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+from rich.table import Column, Table
+
+from benchmarks import files, kernels
+from benchmarks.roof import bandwidth
+from benchmarks.timing import Figure, compare
+from calibook.files import write_json
+from calibook.jobs.environment import cpus
+
+RESULTS = Path(__file__).with_name("results.json")
+
+
+def main() -> None:
+    """Measure, print, write."""
+    console = Console()
+    limits = {f"copy_{threads}t_GB_per_s": bandwidth(threads) / 1e9 for threads in (1, 2)}
+    console.print(
+        ", ".join(f"memory copy, {name[5]} thread: {value:.1f} GB/s" for name, value in limits.items())
+    )
+    figures = []
+    with tempfile.TemporaryDirectory(prefix="calibook-bench-", dir=Path.cwd()) as folder:
+        for comparison in (*kernels.comparisons(), *files.comparisons(Path(folder))):
+            figures.append(compare(comparison))
+            console.print(f"  {figures[-1].name}: {figures[-1].median:.2f}")
+    console.print(_table(figures))
+    write_json(
+        RESULTS,
+        {
+            "ratios": {f.name: {"median": f.median, "min": f.min, "max": f.max, "n": f.n} for f in figures},
+            "machine": {"cpus": cpus(), "machine": platform.machine(), "numpy": np.__version__},
+            "limits": limits,
+        },
+    )
+    console.print(f"written to {RESULTS}")
+
+
+def _table(figures: list[Figure]) -> Table:
+    table = Table(
+        Column("figure", no_wrap=True),
+        "compared with",
+        "median",
+        "min",
+        "max",
+        "n",
+        title="above 1: calibook is faster",
+    )
+    for f in figures:
+        table.add_row(f.name, f.against, f"{f.median:.2f}", f"{f.min:.2f}", f"{f.max:.2f}", str(f.n))
+    return table
+
+
+if __name__ == "__main__":
+    main()
