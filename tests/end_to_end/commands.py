@@ -1,0 +1,118 @@
+"""Run `calibook` as a user does, and read what it leaves."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import psutil
+
+from calibook.files import read_json, sha256
+
+KARABO_ID = "FXE_XAD_JF1M"
+NO_STORE = "/dev/null/no-store"  # so that no command ever finds the store of the user who tests
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a command ended, and what it said."""
+
+    code: int
+    out: str
+    err: str
+
+
+def command(*args: Any) -> list[str]:
+    """`calibook ...` for a new process."""
+    return [sys.executable, "-P", "-m", "calibook", *map(str, args)]
+
+
+def environment(store: Path | None = None, **variables: str) -> dict[str, str]:
+    """The process's environment with a store of constants and further variables."""
+    return {**os.environ, "CALIBOOK_STORE": str(store or NO_STORE), **variables}
+
+
+def calibook(
+    *args: Any, store: Path | None = None, cwd: Path | None = None, expect: int = 0, **variables: str
+) -> Ended:
+    """Run a command to its end; it must end with the exit code `expect`."""
+    done = subprocess.run(
+        command(*args),
+        env=environment(store, **variables),
+        cwd=cwd,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == expect, f"exit code {done.returncode}\n{done.stdout}\n{done.stderr}"
+    return Ended(done.returncode, done.stdout, done.stderr)
+
+
+def correct(raw: Path, run: int, out: Path, *options: Any, **how: Any) -> Path:
+    """`calibook jungfrau correct` without report; returns the work folder."""
+    where = ("--in-folder", raw, "--run", run, "--out-folder", out)
+    calibook("jungfrau", "correct", *where, "--no-report", *options, **how)
+    return work_folder(out)
+
+
+def put_constant(file: Path, calibration: str, raw: Path, run: int, *, store: Path, **options: str) -> None:
+    """`calibook constants put` for the unit at a module's place, with the conditions of a run.
+
+    options: `dataset`, `dims`, and `module_da` if it is not JNGFR01
+    """
+    given = {"detector": KARABO_ID, "module_da": "JNGFR01", "dims": "gain,slow_scan,fast_scan", **options}
+    named = [word for name, value in given.items() for word in (f"--{name.replace('_', '-')}", value)]
+    where = ("--in-folder", raw, "--run", run)
+    calibook("constants", "put", file, "--calibration", calibration, *named, *where, store=store)
+
+
+def work_folder(out: Path) -> Path:
+    """The one work folder of an output folder."""
+    [folder] = (out / "calibook").iterdir()
+    return folder
+
+
+def figures(work: Path) -> dict[str, dict[str, Any]]:
+    """Figures of a request's verdict, by name."""
+    return read_json(work / "verdict.json")["figures"]
+
+
+def corrected_file(out: Path, run: int = 4, module: int = 1, sequence: int = 0) -> Path:
+    """Path of a corrected file."""
+    return out / f"CORR-R{run:04d}-JNGFR{module:02d}-S{sequence:05d}.h5"
+
+
+def images(path: Path) -> dict[str, np.ndarray]:
+    """Arrays `adc`, `gain`, `mask` of a corrected or raw file, read with plain h5py."""
+    with h5py.File(path) as file:
+        [source] = file["INSTRUMENT"].values()
+        [group] = (device["data"] for kind in source.values() for device in kind.values())
+        return {name: group[name][()] for name in ("adc", "gain", "mask") if name in group}
+
+
+def hashes(folder: Path, pattern: str = "CORR-*.h5") -> dict[str, str]:
+    """SHA-256 of the files of a folder, by name."""
+    return {path.name: sha256(path) for path in sorted(folder.glob(pattern))}
+
+
+def kill_tree(process: psutil.Popen) -> None:
+    """`kill -9` for a process and all below it. Stopped first, none can start another meanwhile."""
+    stopped: list[psutil.Process] = []
+    try:
+        while fresh := [p for p in (process, *process.children(recursive=True)) if p not in stopped]:
+            for member in fresh:
+                member.suspend()
+            stopped += fresh
+    except psutil.NoSuchProcess:
+        pass
+    for member in stopped:
+        member.kill()
+    psutil.wait_procs(stopped, timeout=30)
+    process.wait()
