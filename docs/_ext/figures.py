@@ -1,0 +1,90 @@
+"""Tables of the verdict's figures, read from the functions that make them."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+from rest import code, plain, table
+
+from calibook.calibration.figures import correction_figures, dark_figures
+from calibook.calibration.truth import truth_figures
+from calibook.detectors.jungfrau import JUNGFRAU
+from calibook.jobs.finish import finish
+from calibook.jobs.work import Work
+from calibook.procedures.tasks import Plan, Task
+from calibook.reports.verdict import Figure, Limits, Verdict
+from calibook.simulation.compare import compare_darks, compare_photons
+from calibook.simulation.truth import JungfrauTruth
+
+_START = "2025-01-01T00:00:00+00:00"
+
+
+def contents() -> dict[str, str]:
+    """A table for each source of figures."""
+    return {
+        "figures-correct.inc": _table(_of_corrections()),
+        "figures-dark.inc": _table(_of_darks()),
+        "figures-truth.inc": _table(_of_truth()),
+        "figures-request.inc": _table(_of_requests()),
+    }
+
+
+def _table(figures: Iterable[Figure]) -> str:
+    rows = [[code(f.name), _meaning(f), plain(f.unit), _limits(f.warn), _limits(f.fail)] for f in figures]
+    return table(["figure", "meaning", "unit", "warns", "fails"], rows, [27, 41, 6, 13, 13])
+
+
+def _meaning(figure: Figure) -> str:
+    # One figure says of how many trains; here they were made up.
+    return plain(figure.meaning.removesuffix(", of 1"))
+
+
+def _limits(limits: Limits) -> str:
+    low, high = limits
+    parts = ([f"< {low:g}"] if low is not None else []) + ([f"> {high:g}"] if high is not None else [])
+    return plain(", ".join(parts)) or "–"
+
+
+def _of_corrections() -> list[Figure]:
+    result = {
+        "frames": 1,
+        "module": 1,
+        "train_ids": [1],
+        "bad_fraction": 0.0,
+        "bit_counts": np.zeros(32, int),
+        "stage_counts": np.ones(3, int),
+    }
+    pinned = [{"calibration": name, "begin": _START} for name in JUNGFRAU.constants]
+    return correction_figures(JUNGFRAU, Plan([], constants=pinned), {"task": result}, _START)
+
+
+def _of_darks() -> list[Figure]:
+    stages = len(JUNGFRAU.gain_stages)
+    names = ("good_offset", "good_noise", "bad_share", "offset_shift")
+    result = {name: np.zeros((1, stages)) for name in names}
+    result |= {"frames": np.ones(stages, int), "wrong_share": np.zeros(stages)}
+    return dark_figures(JUNGFRAU, {"task": result})
+
+
+def _of_truth() -> list[Figure]:
+    maps = np.ones((1, 3, 1, 1))
+    truth = JungfrauTruth(maps, maps, maps, np.zeros(maps.shape, "u4"), np.zeros((1, 1), "u1"))
+    names = [
+        *compare_darks(truth, maps, maps, truth.bad),
+        *compare_photons(np.ones((3, 1, 1)), np.ones((3, 1, 1)), np.ones((1, 1), bool)),
+    ]
+    return truth_figures([{f"truth_{name}": 1.0 for name in names}])
+
+
+def _of_requests() -> tuple[Figure, ...]:
+    """What calibook adds to every verdict: from a request of which nothing was run."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        procedure = {"name": "nothing", "title": "", "detector": "", "path": "", "sha256": ""}
+        plan = Plan([Task("nothing")]).to_dict()
+        (folder / "nothing.summary.ipynb").touch()
+        done = finish(Work(folder, {"procedure": procedure, "plan": plan, "parameters": {}}), report=False)
+        return Verdict.read(done.verdict).figures

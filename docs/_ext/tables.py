@@ -1,0 +1,161 @@
+"""Tables that follow the code: bad-pixel bits, states of tasks, facts of detectors, the grammar."""
+
+from __future__ import annotations
+
+from rest import code, literal, plain, table
+from sphinx.errors import ExtensionError
+
+from calibook.calibration.dark_limits import DarkLimits
+from calibook.detectors.bad_pixels import INFORMATIONAL, BadPixels
+from calibook.detectors.base import Detector
+from calibook.detectors.jungfrau import ADC_MAX, GAIN_CODES, INVALID_CODE, JUNGFRAU
+from calibook.jobs.state import STATES
+from calibook.procedures import grammar
+from calibook.procedures.notebook import find_procedures
+
+# Which step of the JUNGFRAU procedures sets a bit, and when.
+SET_BY = {
+    "OFFSET_OUT_OF_THRESHOLD": "darks: offset outside its limits, or ADC too often at an end of its range",
+    "NOISE_OUT_OF_THRESHOLD": "darks: noise outside its limits",
+    "OFFSET_NOISE_EVAL_ERROR": "darks: offset or noise is no finite number",
+    "NO_DARK_DATA": "darks: no frame with the expected gain code; correction: no constants for the cell",
+    "VALUE_IS_NAN": "correction: the arithmetic gave no finite number",
+    "VALUE_OUT_OF_RANGE": "correction: the ADC stood at an end of its range",
+    "WRONG_GAIN_VALUE": "darks: too many frames with another gain code; correction: the code does not exist",
+    "NON_STANDARD_SIZE": "correction: a wider pixel between chips; it measured, but over a larger area",
+}
+
+MEANING_OF_STATES = {
+    "waiting": ("not begun, or its outputs are gone or changed since", "resume"),
+    "running": ("its process is at work now", "wait"),
+    "done": ("outputs and records are there and complete", "nothing"),
+    "bad input": ("a raw file can't be used; file, dataset and train are named", "replace the file, resume"),
+    "bad parameter": ("a value contradicts the data or another value", "give the command again"),
+    "no constants": ("the store has none for this unit, these conditions and this time; the nearest is named",
+                     "put the constant, give the command again"),
+    "constant damaged": ("a constant's file is missing or not what was put", "restore the file, resume"),
+    "out of memory": ("Python could not get the memory it asked for", "fewer --workers, resume"),
+    "out of time": ("for schedulers; never set on one machine", "resume"),
+    "killed": ("a signal or Ctrl-C ended it, or the system, when memory ran out", "resume"),
+    "node lost": ("for schedulers; never set on one machine", "resume"),
+    "bug": ("any other error: calibook or the notebook has to be mended; cell and line are shown",
+            "mend or report it"),
+}  # fmt: skip
+
+
+def contents() -> dict[str, str]:
+    """All tables, {file name: reStructuredText}."""
+    return {
+        "bad-pixels.inc": bad_pixels(),
+        "states.inc": states(),
+        "grammar.inc": literal(grammar.__doc__ or ""),
+        "jungfrau-facts.inc": facts(JUNGFRAU),
+        "jungfrau-constants.inc": constants(JUNGFRAU),
+        "jungfrau-codes.inc": gain_codes(),
+        "jungfrau-limits.inc": dark_limits(),
+    }
+
+
+def bad_pixels() -> str:
+    """Bits of the mask."""
+    unknown = SET_BY.keys() - BadPixels.__members__.keys()
+    if unknown:
+        raise ExtensionError(f"docs: no such bad-pixel bits: {', '.join(sorted(unknown))}")
+    rows = []
+    for bit in BadPixels:
+        by = SET_BY.get(str(bit.name), "–") + (" (informational)" if bit & INFORMATIONAL else "")
+        rows.append([str(bit.bit_length() - 1), code(f"0x{bit:X}"), code(bit.name), plain(by)])
+    return table(["bit", "value", "name", "set by calibook for JUNGFRAU"], rows, [5, 14, 31, 50])
+
+
+def states() -> str:
+    """States of a task."""
+    if set(STATES) != MEANING_OF_STATES.keys():
+        raise ExtensionError("docs: the states of a task have changed; describe them in docs/_ext/tables.py")
+    rows = [[code(state), *map(plain, MEANING_OF_STATES[state])] for state in STATES]
+    return table(["state", "meaning", "what to do"], rows, [18, 50, 32])
+
+
+def facts(detector: Detector) -> str:
+    """What calibook knows about a detector's files."""
+
+    def named(keys: dict[str, str]) -> str:
+        return ", ".join(f"{code(name)} {kind}" for name, kind in keys.items())
+
+    slow, fast = detector.module_shape
+    rows = [
+        ["module", f"{slow} x {fast} pixels (slow_scan x fast_scan) of {detector.pixel_size_mm * 1000:g} µm"],
+        ["gain stages", ", ".join(detector.gain_stages)],
+        [
+            "file of a module",
+            code(f"RAW-R….-{detector.aggregator}-S…..h5") + f"modules count from {detector.first_module}",
+        ],
+        ["raw source", code(detector.raw_source)],
+        ["corrected source", code(detector.corrected_source)],
+        ["control source", code(detector.control_source)],
+        ["raw images", named(dict(detector.image_keys))],
+        ["per frame", named(dict(detector.frame_keys))],
+        ["per train", named(dict(detector.train_keys))],
+        ["corrected images", named(dict(detector.corrected_keys))],
+    ]
+    rows = [[name, plain_braces(value)] for name, value in rows]
+    return table(["", detector.title], rows, [22, 78])
+
+
+def plain_braces(text: str) -> str:
+    """Templates as people read them: `{module:02d}` as `NN`."""
+    return text.replace("{module:02d}", "NN").replace("{karabo_id}", "KARABO_ID")
+
+
+def constants(detector: Detector) -> str:
+    """Kinds of constants and what they depend on."""
+    common = set.intersection(*(set(facts.conditions) for facts in detector.constants.values()))
+    rows = []
+    for name, facts in detector.constants.items():
+        more = [condition for condition in facts.conditions if condition not in common]
+        rows.append(
+            [code(name), plain(facts.meaning), facts.unit or "–", facts.dtype, ", ".join(more) or "–"]
+        )
+    listed = [name for name in next(iter(detector.constants.values())).conditions if name in common]
+    dims = ", ".join(next(iter(detector.constants.values())).dims)
+    tolerances = ", ".join(
+        f"{name} within {value:g} {detector.condition_units.get(name, '')}".rstrip()
+        for name, value in detector.tolerances.items()
+    )
+    columns = ["constant", "meaning", "unit", "dtype", "further conditions"]
+    note = (
+        f"Axes as stored: {plain(dims)}. All depend on: {', '.join(listed)}. "
+        f"Tolerances: {tolerances or 'none'}."
+    )
+    return f"{table(columns, rows, [24, 30, 12, 9, 25])}\n{note}\n"
+
+
+def gain_codes() -> str:
+    """Codes of the gain plane."""
+    rows = [
+        [str(c), stage, str(s)]
+        for s, (c, stage) in enumerate(zip(GAIN_CODES, JUNGFRAU.gain_stages, strict=True))
+    ]
+    rows.append([str(INVALID_CODE), "does not exist", f"2, with {code('WRONG_GAIN_VALUE')} and value 0"])
+    rows.sort()
+    note = f"\nThe ADC has values 0 to {ADC_MAX}; bits above the 14th are ignored.\n"
+    return table(["raw code", "gain stage", "corrected `data.gain`"], rows, [20, 30, 50]) + note
+
+
+def dark_limits() -> str:
+    """Limits of the notebook, and of the library where the notebook does not set them."""
+    found = next(p for p in find_procedures() if (p.detector, p.name) == ("jungfrau", "dark")).parameters
+    value = {name: parameter.default for name, parameter in found.items()}
+    library = DarkLimits()
+    pairs = {
+        name: [
+            f"{low:g} to {high:g}"
+            for low, high in zip(value[f"{name}_low"], value[f"{name}_high"], strict=True)
+        ]
+        for name in ("offset", "noise")
+    }
+    rows = [[f"{name} [ADU]", *ranges] for name, ranges in pairs.items()]
+    rows.append(["distance from the module's median [robust sigma]", *3 * [f"{value['sigmas']:g}"]])
+    rows.append(["share of frames with another gain code", *3 * [f"{value['max_wrong_gain']:g}"]])
+    rows.append(["share of frames at an end of the ADC's range", *3 * [f"{library.saturated:g}"]])
+    return table(["good pixels have", *JUNGFRAU.gain_stages], rows, [40, 20, 20, 20])
