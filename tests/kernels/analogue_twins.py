@@ -43,3 +43,24 @@ def correct(adc, stage, cell, offset, scale, word, nan_mask=0, medium_not_negati
     data[~known], mask[~known] = np.nan, WORD["NO_DARK_DATA"]
     data[np.isnan(data)] = np.nan  # one pattern of bits for all of them
     return data, mask
+
+
+def dark_window_shift(data, gain, mask, block, dark_range, fraction, iterations, excluded):
+    """(corrected, shift), in whole steps of 1/256 ADU."""
+    data, (slow, fast) = data.copy(), block
+    corrected = (gain == 0) & ((mask & np.uint32(excluded)) == 0)
+    shift = np.zeros((len(data), data.shape[1] // slow, data.shape[2] // fast), "f4")
+    low, high = np.ceil(dark_range[0] * 256), np.floor(dark_range[1] * 256)
+    for n, j, k in np.ndindex(shift.shape):
+        part = n, slice(j * slow, (j + 1) * slow), slice(k * fast, (k + 1) * fast)
+        values = data[part][corrected[part]]
+        steps = np.rint(values[np.abs(values) < 2**15] * np.float32(256)).astype(int)
+        found = 0
+        for _ in range(iterations):
+            inside = steps[(steps - found >= low) & (steps - found <= high)] - found
+            if len(inside) < max(1, fraction * slow * fast):
+                break
+            found += int(np.floor(inside.sum() / len(inside) + 0.5))
+        shift[n, j, k] = found / 256
+        data[part] -= np.where(corrected[part], shift[n, j, k], np.float32(0))
+    return data, shift
