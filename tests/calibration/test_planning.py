@@ -1,0 +1,122 @@
+"""Plans: which files, which constants, and what is refused before anything runs."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from calibook.calibration.planning import plan_correction, plan_darks, plan_simulation
+from calibook.errors import BadParameter, NoConstants
+
+SHAPE = (3, 1, 16, 64)
+WANTED = {"Offset10Hz": True, "BadPixelsDark10Hz": False}
+
+
+def maps(value: float) -> np.ndarray:
+    return np.full((1, 3, 16, 64), value)
+
+
+def write_lit(world, run=4, **options) -> None:
+    world.write_run(run, np.full(SHAPE, 3000), np.zeros(SHAPE, int), **options)
+
+
+def correction(world, **options):
+    given = {"in_folder": world.raw, "run": 4, "out_folder": str(world.folder / "proc"), "constants": WANTED}
+    return plan_correction(world.detector, **given, store=str(world.store.folder), **options)
+
+
+def test_one_task_per_file_with_the_constants_of_its_module(world):
+    write_lit(world, modules=(1, 2))
+    write_lit(world, modules=(1,), sequence=1)
+    ids = {module: world.put("Offset10Hz", maps(2900.0 + module), module) for module in (1, 2)}
+    plan = correction(world)
+    assert [task.name for task in plan.tasks] == ["JNGFR01-S00000", "JNGFR01-S00001", "JNGFR02-S00000"]
+    assert [[c["id"] for c in plan.constants_of(task)] for task in plan.tasks] == [
+        [ids[1]],
+        [ids[1]],
+        [ids[2]],
+    ]
+    assert [c["karabo_da"] for c in plan.constants] == ["JNGFR01", "JNGFR02"]
+    assert plan.tasks[2].outputs == [str(world.folder / "proc" / "CORR-R0004-JNGFR02-S00000.h5")]
+    assert plan.conditions["Sensor Bias Voltage"] == "180 V"
+    assert not (world.folder / "proc").exists()
+
+
+def test_modules_and_sequences_are_chosen(world):
+    write_lit(world, modules=(1, 2))
+    for module in (1, 2):
+        world.put("Offset10Hz", maps(2900), module)
+    assert [task.name for task in correction(world, modules=[2]).tasks] == ["JNGFR02-S00000"]
+    with pytest.raises(BadParameter, match=r"modules"):
+        correction(world, modules=[7])
+
+
+def test_a_module_without_constants_does_not_stop_the_others(world):
+    write_lit(world, modules=(1, 2))
+    world.put("Offset10Hz", maps(2900), 1)
+    first, second = correction(world).tasks
+    assert first.about["missing_constants"] == {}
+    assert "Offset10Hz" in second.about["missing_constants"]
+
+
+def test_no_constants_at_all_is_said_before_anything_runs(world):
+    write_lit(world, voltage=200)
+    world.put("Offset10Hz", maps(2900))
+    with pytest.raises(NoConstants, match="Sensor Bias Voltage"):
+        correction(world)
+
+
+def write_darks(world, **options) -> None:
+    for run, mode in ((1, "dynamic"), (2, "forceswitchg1"), (3, "forceswitchg2")):
+        world.write_run(run, np.full(SHAPE, 3000), np.full(SHAPE, run - 1), gain_mode=mode, **options)
+
+
+def darks(world, runs=None):
+    return plan_darks(
+        world.detector,
+        in_folder=world.raw,
+        runs=runs or {"G0": 1, "G1": 2, "G2": 3},
+        out_folder=str(world.folder / "darks"),
+        constants=["Offset10Hz"],
+        store=str(world.store.folder),
+    )
+
+
+def test_darks_have_a_task_per_module_over_three_runs(world):
+    write_darks(world, modules=(1, 2))
+    plan = darks(world)
+    assert [task.name for task in plan.tasks] == ["JNGFR01", "JNGFR02"]
+    assert [path.split("/")[-2] for path in plan.tasks[0].inputs] == ["r0001", "r0002", "r0003"]
+    assert plan.tasks[0].about["begin"].startswith("2025-01-01T00:01:00")
+
+
+def test_the_previous_constant_is_one_before_the_darks(world):
+    write_darks(world)
+    world.put("Offset10Hz", maps(1), begin="2025-01-01T00:01:00")  # of these very darks
+    assert darks(world).constants == []
+    earlier = world.put("Offset10Hz", maps(2), begin="2024-12-01")
+    assert [c["id"] for c in darks(world).constants] == [earlier]
+
+
+def test_darks_of_different_conditions_are_refused(world):
+    write_darks(world)
+    world.write_run(3, np.full(SHAPE, 3000), np.full(SHAPE, 2), gain_mode="forceswitchg2", voltage=200)
+    with pytest.raises(BadParameter, match=r"Sensor Bias Voltage: 180.0 and 200.0"):
+        darks(world)
+    with pytest.raises(BadParameter, match="a run of its own"):
+        darks(world, {"G0": 1, "G1": 1, "G2": 3})
+
+
+def test_a_simulation_names_the_files_that_it_will_write(world):
+    plan = plan_simulation(
+        world.detector,
+        out_folder=world.raw,
+        run=7,
+        modules=2,
+        trains=5,
+        frames_per_train=1,
+        trains_per_sequence=3,
+    )
+    names = [path.split("/")[-1] for path in plan.tasks[0].outputs]
+    assert names[:2] == ["RAW-R0007-JNGFR01-S00000.h5", "RAW-R0007-JNGFR01-S00001.h5"]
+    assert len(names) == 5 or len(names) == 6  # and the control device's
