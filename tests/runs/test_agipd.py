@@ -148,8 +148,7 @@ def write_corrected(made, target, detector):
     with open_raw(made.path, detector, KARABO_ID) as raw, CorrectedWriter(target, raw, detector) as writer:
         for block in raw.blocks(4):
             data = block.images["data"].reshape(block.frames, 2, *detector.module_shape)
-            shift = np.arange(block.start, block.stop, dtype="f4")
-            writer.write(block, *corrected_arrays(data), blShift=shift)
+            writer.write(block, *corrected_arrays(data), blShift=block.entries.astype("f4"))
 
 
 def test_corrected_runs_are_what_extra_data_expects(tmp_path):
@@ -208,3 +207,36 @@ def test_values_per_frame_must_be_given(tmp_path):
         block = next(raw.blocks(4))
         writer.write(block, *corrected_arrays(made.data[:4]))
     assert not target.exists()
+
+
+def test_selected_frames_are_all_that_a_corrected_file_has(tmp_path):
+    """Even pulses only, read cell by cell and written in that order."""
+    made = make_file(tmp_path, COUNTS)
+    target = tmp_path / "CORR-R0004-AGIPD00-S00000.h5"
+    keep = made.pulses % 4 == 0
+    with open_raw(made.path, SMALL, KARABO_ID) as raw:
+        raw.select(keep)
+        assert (raw.n_frames, raw.frames_per_train) == (6, 3)
+        assert raw.count.tolist() == [2, 0, 3, 1]
+        cells = raw.ids("cellId")
+        np.testing.assert_array_equal(cells, made.cells[keep])
+        with CorrectedWriter(target, raw, SMALL) as writer:
+            for block in raw.blocks(4, np.argsort(cells, kind="stable")):
+                np.testing.assert_array_equal(block.cells, cells[block.entries])
+                data = block.images["data"].reshape(-1, 2, *SMALL.module_shape)
+                writer.write(block, *corrected_arrays(data), blShift=block.entries.astype("f4"))
+    with h5py.File(target) as f:
+        group = f[f"INSTRUMENT/{KARABO_ID}/CORR/0CH0:output/image"]
+        expected = corrected_arrays(made.data[keep])
+        for key, values in zip(("data", "gain", "mask"), expected, strict=True):
+            np.testing.assert_array_equal(group[key], values.reshape(6, 16, 32))
+        np.testing.assert_array_equal(group["blShift"], np.arange(6))
+        np.testing.assert_array_equal(group["pulseId"], made.pulses[keep])
+        index = f[f"INDEX/{KARABO_ID}/CORR/0CH0:output/image"]
+        assert index["count"][()].tolist() == [2, 0, 3, 1] and index["first"][()].tolist() == [0, 2, 2, 5]
+
+
+def test_a_selection_of_nothing_is_refused(tmp_path):
+    made = make_file(tmp_path, COUNTS)
+    with open_raw(made.path, SMALL, KARABO_ID) as raw, pytest.raises(BadInput, match="none of its frames"):
+        raw.select(np.zeros(9, bool))

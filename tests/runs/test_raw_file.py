@@ -29,7 +29,7 @@ def _read(raw, frames):
         adc.append(block.images["adc"].copy())
         gain.append(block.images["gain"].copy())
         cells.append(block.cells.copy())
-        ranges.append((block.start, block.stop))
+        ranges.append((block.entries[0], block.entries[-1] + 1))
         assert block.frames == len(adc[-1]) == len(cells[-1])
     assert [start for start, _ in ranges] == [0, *(stop for _, stop in ranges[:-1])]
     assert ranges[-1][1] == raw.n_entries
@@ -54,10 +54,9 @@ def test_attributes_of_an_open_file(made):
         assert raw.module == 1
         np.testing.assert_array_equal(raw.train_ids, FIRST_TRAIN + np.arange(6))
         np.testing.assert_array_equal(raw.timestamps, START_NS + np.arange(6) * 100_000_000)
-        np.testing.assert_array_equal(raw.first, np.arange(6))
         np.testing.assert_array_equal(raw.count, np.ones(6))
         assert raw.train_ids.dtype == raw.timestamps.dtype == np.uint64
-        assert raw.first.dtype == raw.count.dtype == np.int64
+        assert raw.count.dtype == np.int64
         np.testing.assert_array_equal(raw.ids("memoryCell"), made.cells)
     assert not raw.h5file
 

@@ -81,7 +81,7 @@ class CorrectedWriter:
         """Everything but the images, and the places of the images."""
         raw, group_path = self.raw, f"INSTRUMENT/{self._index_path}"
         copy_metadata(raw.h5file, self._file, {raw.index_path: self._index_path})
-        copy_index(raw.h5file, self._file, {raw.index_path: self._index_path})
+        copy_index(raw.h5file, self._file, {raw.index_path: self._index_path}, {raw.index_path: raw.count})
         group = self._file.create_group(group_path)
         for key in (*self.detector.frame_keys, *self.detector.train_keys):
             if raw.has(key):
@@ -116,20 +116,19 @@ class CorrectedWriter:
         arrays = dict(zip(self.detector.corrected_keys, (data, gain, mask), strict=True))
         for key, array in arrays.items():
             self._check(key, array, block)
+        entries = block.entries
         with self._lock:
-            if (
-                block.start < 0
-                or block.stop > len(self._written)
-                or self._written[block.start : block.stop].any()
-            ):
-                raise ValueError(f"entries {block.start} to {block.stop} were written before or don't exist")
-            self._written[block.start : block.stop] = True
-        first = block.start * self.raw.frames_per_entry
+            inside = (entries >= 0) & (entries < len(self._written))
+            if not inside.all() or self._written[entries].any():
+                raise ValueError(f"entries among {entries} were written before or don't exist")
+            self._written[entries] = True
+        per_entry = self.raw.frames_per_entry
+        places = (entries[:, None] * per_entry + np.arange(per_entry)).ravel()
         for key, values in frame_values.items():
-            self._frame_values[key][first : first + block.frames] = values
+            self._frame_values[key][places] = values
         share = -(-block.frames // self.threads)
         tasks = [
-            self._pool.submit(self._write_frames, arrays, first, low, min(low + share, block.frames))
+            self._pool.submit(self._write_frames, arrays, places, low, min(low + share, block.frames))
             for low in range(0, block.frames, share)
         ]
         for task in tasks:
@@ -141,13 +140,14 @@ class CorrectedWriter:
         if array.dtype != dtype or array.shape != shape or not array.flags.c_contiguous:
             raise ValueError(f"{key}: expected C-contiguous {dtype} {shape}, got {array.dtype} {array.shape}")
 
-    def _write_frames(self, arrays: dict[str, np.ndarray], first: int, low: int, high: int) -> None:
-        """Frames low..high of a block that begins with the file's frame `first`."""
+    def _write_frames(self, arrays: dict[str, np.ndarray], places: np.ndarray, low: int, high: int) -> None:
+        """Frames low..high of a block; places: their numbers in the file."""
         for n in range(low, high):
+            place = int(places[n])
             for key, offsets in self._offsets.items():
-                write_at(self._descriptor, arrays[key][n], int(offsets[first + n]))
+                write_at(self._descriptor, arrays[key][n], int(offsets[place]))
             deflated = {key: isal_zlib.compress(arrays[key][n], DEFLATE_LEVEL) for key in self._chunks.keys}
-            self._chunks.put(first + n, deflated)
+            self._chunks.put(place, deflated)
 
     def _write_frame_values(self) -> None:
         for key, values in self._frame_values.items():

@@ -97,13 +97,19 @@ def copy_metadata(raw: h5py.File, target: h5py.File, sources: Mapping[str, str])
     _write_source_lists(lists, [f"INSTRUMENT/{path}" for path in sources.values()])
 
 
-def copy_index(raw: h5py.File, target: h5py.File, sources: Mapping[str, str]) -> None:
+def copy_index(
+    raw: h5py.File,
+    target: h5py.File,
+    sources: Mapping[str, str],
+    counts: Mapping[str, np.ndarray] | None = None,
+) -> None:
     """Carry INDEX over to a corrected file, without the padding of raw files.
 
     The entries of the trains then follow each other without gaps, whatever
     their places in the raw file.
 
     sources: {index path in raw: index path in target}
+    counts: {index path in raw: entries of each train (T,)}, where the target has others
     """
     old, new = raw["INDEX"], target.create_group("INDEX")
     n_trains = int(np.count_nonzero(old["trainId"][()]))
@@ -114,7 +120,8 @@ def copy_index(raw: h5py.File, target: h5py.File, sources: Mapping[str, str]) ->
         # It counts in the raw file's list of sources, most of which are not in the target.
         new.create_dataset("origin", data=np.full(n_trains, TIME_SERVER, "i4"))
     for old_path, new_path in sources.items():
-        _write_counts(new, new_path, old[f"{old_path}/count"][:n_trains])
+        stored = old[f"{old_path}/count"][:n_trains]
+        _write_counts(new, new_path, (counts or {}).get(old_path, stored))
 
 
 def source_ids(h5file: h5py.File) -> list[str]:

@@ -22,20 +22,19 @@ from calibook.runs.names import parse_file_name
 
 @dataclass(frozen=True)
 class Block:
-    """Successive entries of a file; an entry is what one index on axis 0 holds.
+    """Some entries of a file; an entry is what one index on axis 0 holds.
 
     Entries are counted over those that belong to trains: padding and gaps of
     the raw file don't count, so that they are the entries of the corrected file.
 
-    start, stop: entries, the last one excluded
-    frames: number N of frames, (stop - start) times the frames per entry
+    entries: i8 (E,)
+    frames: number N of frames, E times the frames per entry
     images: {dataset: (N, P)}, C-contiguous, one row per frame; its planes, if it
         has several, follow each other in the row
     cells: i8 (N,), memory cell of each frame
     """
 
-    start: int
-    stop: int
+    entries: np.ndarray
     frames: int
     images: dict[str, np.ndarray]
     cells: np.ndarray
@@ -49,7 +48,7 @@ class RawModuleFile:
     module: its number
     train_ids: u8 (T,)
     timestamps: u8 (T,), ns since 1970 UTC; 0 where the file has none
-    first, count: i8 (T,), entries of each train
+    count: i8 (T,), entries of each train
     n_trains, n_entries, n_frames: what belongs to trains, without padding
     frames_per_entry: 1, or the length of axis 1 if an entry is a train
     frames_per_train: the most frames that a train has
@@ -63,16 +62,14 @@ class RawModuleFile:
         checks = RawChecks(path, h5file, detector, source)
         checks.metadata()
         self.train_ids, self.timestamps = checks.trains()
-        self.first, self.count = checks.index(self.train_ids)
+        first, self.count = checks.index(self.train_ids)
         self.image_shape = detector.module_shape
         self.frames_per_entry = checks.frames_per_entry()
-        checks.lengths(self.frames_per_entry, self.train_ids, self.first, self.count)
+        checks.lengths(self.frames_per_entry, self.train_ids, first, self.count)
         self.n_trains = len(self.train_ids)
-        self.n_entries = int(self.count.sum())
-        self.n_frames = self.n_entries * self.frames_per_entry
-        self.frames_per_train = int(self.count.max()) * self.frames_per_entry
         self.data_path = checks.data_path
-        self._entries = _entries(self.first, self.count)
+        self._entries = _entries(first, self.count)
+        self._count_frames()
         self._cells = self.ids(detector.cell_key).astype("i8").reshape(self.n_frames)
 
     def __enter__(self) -> Self:
@@ -115,8 +112,32 @@ class RawModuleFile:
         """Train ID of each entry: u8 (stop - start,)."""
         return np.repeat(self.train_ids, self.count)[start:stop]
 
-    def blocks(self, frames: int) -> Iterator[Block]:
-        """All entries in blocks of at most `frames` frames (but at least one entry).
+    def select(self, keep: np.ndarray) -> None:
+        """Forget all other entries, as if the file did not have them.
+
+        keep: bool (n_entries,)
+        Raises BadInput if none is left.
+        """
+        keep = np.asarray(keep, bool)
+        if keep.shape != (self.n_entries,):
+            raise ValueError(f"keep has shape {keep.shape}, needs ({self.n_entries},)")
+        if not keep.any():
+            raise BadInput(self.path, "none of its frames is selected")
+        train = np.repeat(np.arange(self.n_trains), self.count)
+        self._cells = self._cells.reshape(self.n_entries, -1)[keep].ravel()
+        self._entries = self._entries[keep]
+        self.count = np.bincount(train[keep], minlength=self.n_trains)
+        self._count_frames()
+
+    def _count_frames(self) -> None:
+        self.n_entries = len(self._entries)
+        self.n_frames = self.n_entries * self.frames_per_entry
+        self.frames_per_train = int(self.count.max()) * self.frames_per_entry
+
+    def blocks(self, frames: int, entries: np.ndarray | None = None) -> Iterator[Block]:
+        """Entries in blocks of at most `frames` frames (but at least one entry).
+
+        entries: i8, which ones, in this order; None for all
 
         The next block is read in the background while one is worked on. There
         are two sets of buffers: a block's images are valid until the next
@@ -126,15 +147,17 @@ class RawModuleFile:
         """
         if frames < 1:
             raise ValueError(f"a block of {frames} frames")
+        chosen = np.arange(self.n_entries) if entries is None else np.asarray(entries)
         step = max(1, frames // self.frames_per_entry)
-        starts = range(0, self.n_entries, step)
-        buffers = [self._new_buffers(min(step, self.n_entries)) for _ in range(min(2, len(starts)))]
+        parts = [chosen[start : start + step] for start in range(0, len(chosen), step)]
+        buffers = [self._new_buffers(min(step, len(chosen))) for _ in range(min(2, len(parts)))]
         with ThreadPoolExecutor(1, "reader") as reader:
-            ahead = reader.submit(self._read_block, starts[0], step, buffers[0])
-            for number in range(1, len(starts) + 1):
+            ahead = reader.submit(self._read_block, parts[0], buffers[0]) if parts else None
+            for number in range(1, len(parts) + 1):
+                assert ahead is not None
                 block = ahead.result()
-                if number < len(starts):
-                    ahead = reader.submit(self._read_block, starts[number], step, buffers[number % 2])
+                if number < len(parts):
+                    ahead = reader.submit(self._read_block, parts[number], buffers[number % 2])
                 yield block
 
     def _new_buffers(self, entries: int) -> dict[str, np.ndarray]:
@@ -148,27 +171,26 @@ class RawModuleFile:
     def _dataset(self, key: str) -> h5py.Dataset:
         return self.h5file[f"{self.data_path}/{key}"]
 
-    def _read_block(self, start: int, step: int, buffers: dict[str, np.ndarray]) -> Block:
-        stop = min(start + step, self.n_entries)
-        frames = (stop - start) * self.frames_per_entry
+    def _read_block(self, entries: np.ndarray, buffers: dict[str, np.ndarray]) -> Block:
+        frames = len(entries) * self.frames_per_entry
         images = {}
         for key, buffer in buffers.items():
-            self._read(key, start, stop, buffer)
-            images[key] = buffer[: stop - start].reshape(
+            self._read(key, entries, buffer)
+            images[key] = buffer[: len(entries)].reshape(
                 frames, prod(buffer.shape[1:]) // self.frames_per_entry
             )
-        first = start * self.frames_per_entry
-        return Block(start, stop, frames, images, self._cells[first : first + frames])
+        cells = self._cells.reshape(self.n_entries, self.frames_per_entry)[entries].ravel()
+        return Block(entries, frames, images, cells)
 
-    def _read(self, key: str, start: int, stop: int, buffer: np.ndarray) -> None:
+    def _read(self, key: str, entries: np.ndarray, buffer: np.ndarray) -> None:
         """Read entries into the first rows of a buffer."""
         dataset = self._dataset(key)
         row = 0
-        for low, high in _runs(self._entries[start:stop]):
+        for low, high in _runs(self._entries[entries]):
             try:
                 dataset.read_direct(buffer, np.s_[low:high], np.s_[row : row + high - low])
             except (OSError, RuntimeError) as error:
-                entry = self._first_unreadable(dataset, low, high, buffer) - low + start + row
+                entry = int(entries[row + self._first_unreadable(dataset, low, high, buffer) - low])
                 train = int(self.trains_of(entry, entry + 1)[0])
                 raise BadInput(
                     self.path, f"can't be read: {error}", f"{self.data_path}/{key}", train
