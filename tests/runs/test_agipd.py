@@ -116,7 +116,7 @@ def test_a_value_that_changes_within_the_run_is_refused(tmp_path):
 
 def test_a_run_without_the_composite_tells_how_to_name_it(tmp_path):
     make_file(tmp_path, COUNTS)
-    with pytest.raises(BadInput, match=r"no control source .*MDL/FPGA_COMP.*--karabo-id-control"):
+    with pytest.raises(BadInput, match=r"no control source .*MDL/FPGA_COMP.*--control-source"):
         read_conditions(tmp_path, 4, AGIPD)
 
 

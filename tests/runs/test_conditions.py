@@ -7,7 +7,7 @@ import pytest
 from raw_runs import CONTROL_VALUES, KARABO_ID, make_control, make_file
 
 from calibook.detectors.jungfrau import JUNGFRAU
-from calibook.errors import BadInput
+from calibook.errors import BadInput, BadParameter
 from calibook.runs.conditions import read_conditions
 
 CONTROL = f"{KARABO_ID}/DET/CONTROL"
@@ -91,8 +91,10 @@ def test_a_missing_control_source_tells_which_exist_and_how_to_name_one(tmp_path
     make_control(tmp_path, karabo_id="FXE_XAD_JF2M")
     with pytest.raises(BadInput) as error:
         read_conditions(tmp_path, 4, JUNGFRAU)
-    for part in (CONTROL, "FXE_XAD_JF2M/DET/CONTROL", "--karabo-id-control"):
+    for part in (CONTROL, "FXE_XAD_JF2M/DET/CONTROL", "--control-source"):
         assert part in str(error.value)
+    with pytest.raises(BadParameter, match=r"control_source='FXE/X': .*FXE_XAD_JF2M/DET/CONTROL"):
+        read_conditions(tmp_path, 4, JUNGFRAU, control_source="FXE/X")
 
 
 def test_missing_or_strange_values_are_named(tmp_path):

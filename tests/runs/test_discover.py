@@ -73,6 +73,9 @@ def test_several_detectors_in_a_run_are_named_with_their_modules(tmp_path):
     files = find_raw_files(tmp_path, 4, JUNGFRAU)
     with pytest.raises(BadParameter, match=r"FXE_XAD_JF1M \(modules 1, 2\); FXE_XAD_JF500K \(modules 3\)"):
         find_karabo_id(files, JUNGFRAU)
+    assert find_karabo_id(files, JUNGFRAU, "FXE_XAD_JF500K") == "FXE_XAD_JF500K"
+    with pytest.raises(BadParameter, match=r"karabo_id='FXE_XAD_JF4M': .*FXE_XAD_JF1M \(modules 1, 2\)"):
+        find_karabo_id(files, JUNGFRAU, "FXE_XAD_JF4M")
     assert karabo_ids(files, JUNGFRAU) == {"FXE_XAD_JF1M": [1, 2], "FXE_XAD_JF500K": [3]}
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from calibook.errors import BadInput
+from calibook.errors import BadParameter
 from calibook.runs.names import FileName, corrected_name, parse_file_name, run_folder
 
 
@@ -42,13 +42,15 @@ def test_a_missing_run_tells_what_was_looked_for_and_what_exists(tmp_path):
     (tmp_path / "r0007").mkdir()
     (tmp_path / "RAW-R0009-JNGFR01-S00000.h5").touch()
     (tmp_path / "r0004").mkdir()  # exists, but empty
-    with pytest.raises(BadInput, match=r"no files of run 4.*r0004/RAW-R0004-\*.h5.*runs here: 4, 7, 9"):
+    with pytest.raises(
+        BadParameter, match=r"run=4: .* no files of it.*r0004/RAW-R0004-\*.h5.*runs here: 4, 7, 9"
+    ):
         run_folder(tmp_path, 4)
 
 
 def test_a_missing_input_folder_is_named(tmp_path):
-    with pytest.raises(BadInput, match="nowhere: no such folder"):
+    with pytest.raises(BadParameter, match=r"in_folder='.*nowhere': no such folder"):
         run_folder(tmp_path / "nowhere", 4)
     (tmp_path / "file").touch()
-    with pytest.raises(BadInput, match="not a folder"):
+    with pytest.raises(BadParameter, match="not a folder"):
         run_folder(tmp_path / "file", 4)

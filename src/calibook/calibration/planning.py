@@ -50,7 +50,7 @@ def plan_correction(
         unit lacks one, NoConstants is raised here.
     """
     files = find_raw_files(in_folder, run, detector, modules, sequences)
-    karabo_id = karabo_id or find_karabo_id(files, detector)
+    karabo_id = find_karabo_id(files, detector, karabo_id)
     found = read_conditions(in_folder, run, detector, karabo_id, control_source)
     pins = Pins(Store(store or None), detector, found, strategy, frozen)
     tasks = []
@@ -110,7 +110,7 @@ def plan_darks(
         raise BadParameter(f"dark runs {dict(runs)}: every gain stage needs a run of its own")
     by_stage = {stage: find_raw_files(in_folder, run, detector, modules) for stage, run in runs.items()}
     first = next(iter(runs))
-    karabo_id = karabo_id or find_karabo_id(by_stage[first], detector)
+    karabo_id = find_karabo_id(by_stage[first], detector, karabo_id)
     read = {
         stage: read_conditions(in_folder, run, detector, karabo_id, control_source)
         for stage, run in runs.items()

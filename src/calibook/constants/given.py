@@ -136,7 +136,9 @@ def conditions_of_run(
 ) -> tuple[list[Condition], datetime, str]:
     """(conditions that a kind of constant depends on, with tolerances; start; karabo-id) of a raw run."""
     from calibook.runs.conditions import read_conditions
+    from calibook.runs.discover import find_karabo_id, find_raw_files
 
+    karabo_id = find_karabo_id(find_raw_files(in_folder, run, detector), detector, karabo_id)
     found = read_conditions(in_folder, run, detector, karabo_id, control_source)
     values = detector.conditions_of(calibration, found.conditions)
     tolerance = detector.tolerances

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from calibook.detectors.base import ConditionValue, Detector
-from calibook.errors import BadInput
+from calibook.errors import BadInput, BadParameter, CalibookError
 from calibook.runs.discover import find_karabo_id, find_raw_files, match_template
 from calibook.runs.names import raw_files_in, run_folder
 
@@ -52,16 +52,18 @@ def read_conditions(
     karabo_id: the detector; found from the raw files if empty
     control_source: its control device; the detector's usual one if empty
 
-    Raises BadInput if the control device is not in the run or lacks values.
+    Raises BadInput if the control device is not in the run or lacks values;
+    BadParameter if `control_source` names one that is not in the run.
     """
     folder = run_folder(in_folder, run)
     if not karabo_id:
         karabo_id = find_karabo_id(find_raw_files(in_folder, run, detector), detector)
     with _opened_run(folder, run, detector) as data:
-        control_source = control_source or _usual_control_source(data, detector, karabo_id)
-        _check_control_source(data, control_source, folder)
-        conditions = _conditions_of(data, control_source, detector, karabo_id)
-        return RunConditions(conditions, _start_of(data, folder), karabo_id, control_source)
+        source = control_source or _usual_control_source(data, detector, karabo_id)
+        if source not in data.control_sources:
+            raise _no_such_source(source, data, folder, asked_for=bool(control_source))
+        conditions = _conditions_of(data, source, detector, karabo_id)
+        return RunConditions(conditions, _start_of(data, folder), karabo_id, source)
 
 
 @contextmanager
@@ -101,15 +103,17 @@ def _usual_control_source(data: DataCollection, detector: Detector, karabo_id: s
     return fitting[0] if len(fitting) == 1 else template
 
 
-def _check_control_source(data: DataCollection, control_source: str, folder: Path) -> None:
-    if control_source in data.control_sources:
-        return
-    similar = _similar(control_source, data.control_sources)
-    raise BadInput(
+def _no_such_source(source: str, data: DataCollection, folder: Path, *, asked_for: bool) -> CalibookError:
+    """The error for a control device that is not in the run."""
+    similar = ", ".join(_similar(source, data.control_sources)) or "no control sources"
+    if asked_for:
+        return BadParameter(
+            f"control_source={source!r}: {folder} has no such source; the readable files have {similar}"
+        )
+    return BadInput(
         folder,
-        f"no control source {control_source}, from which the conditions are read; "
-        f"the readable files have {', '.join(similar) or 'no control sources'}; "
-        "name the right one with the parameter karabo_id_control (--karabo-id-control)",
+        f"no control source {source}, from which the conditions are read; the readable files have {similar}; "
+        "name the right one with the parameter control_source (--control-source)",
     )
 
 

@@ -42,8 +42,8 @@ def find_raw_files(
 ) -> list[RawFile]:
     """Raw files of a detector's modules in a run, sorted by module and sequence.
 
-    Raises BadInput if the run has no such file, BadParameter if a module or a
-    sequence is asked for that none of the files has.
+    Raises BadInput if the run has no such file, BadParameter if there is no such
+    run, or if a module or a sequence is asked for that none of the files has.
     """
     folder = run_folder(in_folder, run)
     files = []
@@ -126,13 +126,18 @@ def karabo_ids(files: Iterable[RawFile], detector: Detector) -> dict[str, list[i
     return found
 
 
-def find_karabo_id(files: Iterable[RawFile], detector: Detector) -> str:
+def find_karabo_id(files: Iterable[RawFile], detector: Detector, wanted: str = "") -> str:
     """The karabo-id of the detector that wrote the files, e.g. "FXE_XAD_JF1M".
 
-    Raises BadParameter if the files are of several detectors.
+    wanted: the one that was asked for; empty for the only one there is
+    Raises BadParameter if it is not among them, or if there are several to choose from.
     """
     found = karabo_ids(list(files), detector)
+    listed = "; ".join(f"{name} (modules {', '.join(map(str, found[name]))})" for name in sorted(found))
+    if wanted and wanted not in found:
+        raise BadParameter(f"karabo_id={wanted!r}: the run has no such {detector.title}; it has {listed}")
+    if wanted:
+        return wanted
     if len(found) > 1:
-        listed = "; ".join(f"{name} (modules {', '.join(map(str, found[name]))})" for name in sorted(found))
         raise BadParameter(f"karabo_id: the run has several {detector.title} detectors, choose one: {listed}")
     return next(iter(found))

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from calibook.errors import BadInput
+from calibook.errors import BadInput, BadParameter
 
 RAW, CORRECTED = "RAW", "CORR"
 
@@ -63,12 +63,13 @@ def raw_files_in(folder: Path, run: int | None = None) -> Iterator[tuple[Path, F
 def run_folder(in_folder: Path | str, run: int) -> Path:
     """The folder with the raw files of a run: `in_folder/r0004`, or `in_folder` itself.
 
-    Raises BadInput if neither holds a raw file of the run; the message names
-    the runs that exist.
+    Raises BadParameter if neither holds a raw file of the run, and names the runs
+    that exist; BadInput if a folder can't be read.
     """
     in_folder = Path(in_folder)
     if not in_folder.is_dir():
-        raise BadInput(in_folder, "no such folder" if not in_folder.exists() else "not a folder")
+        why = "no such folder" if not in_folder.exists() else "not a folder"
+        raise BadParameter(f"in_folder={str(in_folder)!r}: {why}")
     wanted = in_folder / run_folder_name(run)
     try:
         for folder in (wanted, in_folder):
@@ -79,9 +80,9 @@ def run_folder(in_folder: Path | str, run: int) -> Path:
         raise BadInput(error.filename or in_folder, f"folder can't be read: {error.strerror}") from None
     exist = ", ".join(map(str, runs)) if runs else "none"
     looked_for = f"{RAW}-R{run:04d}-*.h5"
-    raise BadInput(
-        in_folder,
-        f"no files of run {run}: looked for {wanted.name}/{looked_for} and {looked_for}; runs here: {exist}",
+    raise BadParameter(
+        f"run={run}: {in_folder} has no files of it: looked for {wanted.name}/{looked_for} and {looked_for}; "
+        f"runs here: {exist}"
     )
 
 
