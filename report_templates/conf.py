@@ -1,4 +1,4 @@
-"""Sphinx's settings for a report. calibook copies this folder, fills in the templates and adds the notebooks."""
+"""Sphinx's settings for a report: calibook copies this folder, fills in its templates, adds the notebooks."""
 
 import json
 import os
@@ -24,12 +24,18 @@ keep_warnings = False
 
 extensions = [
     "nbsphinx",
+    "calibook.reports.sphinx.template_cache",
     "calibook.reports.sphinx.normalise",
     "calibook.reports.sphinx.formulas",
     "calibook.reports.sphinx.typst_builder",
 ]
 # Links of a notebook to files beside it lead nowhere in a report; the rest are matters of taste.
-suppress_warnings = ["nbsphinx.localfile", "nbsphinx.thumbnail", "toc.not_readable", "misc.highlighting_failure"]
+suppress_warnings = [
+    "nbsphinx.localfile",
+    "nbsphinx.thumbnail",
+    "toc.not_readable",
+    "misc.highlighting_failure",
+]
 calibook_notebook_folders = {chapter["docname"]: chapter["folder"] for chapter in PAGE["chapters"]}
 
 nbsphinx_execute = "never"
@@ -73,15 +79,17 @@ latex_elements = {
     "pxunit": "0.75bp",  # a pixel is 1/96 inch: the normaliser gives every picture its true width
     "polyglossia": "",
     "babel": "",
+    # What a face lacks (superscripts, signs) comes from DejaVu Sans.
     "fontpkg": rf"""
-\setmainfont{{STIXGeneral}}[Path={FONTS}/,{_STIX}]
+\directlua{{luaotfload.add_fallback("dejavu", {{"[{FONTS}/DejaVuSans.ttf]:mode=node;"}})}}
+\setmainfont{{STIXGeneral}}[Path={FONTS}/,{_STIX},RawFeature={{fallback=dejavu}}]
 \setsansfont{{DejaVuSans}}[Path={FONTS}/,{_DEJAVU},Scale=0.85]
-\setmonofont{{DejaVuSansMono}}[Path={FONTS}/,{_DEJAVU},Scale=0.8]
+\setmonofont{{DejaVuSansMono}}[Path={FONTS}/,{_DEJAVU},Scale=0.8,RawFeature={{fallback=dejavu}}]
 \newfontfamily\signfont{{DejaVuSans}}[Path={FONTS}/,{_DEJAVU},Scale=0.9]
 """,
     "sphinxsetup": (
         "hmargin={20mm,20mm},vmargin={24mm,22mm},verbatimwithframe=false,verbatimforcewraps=true,"
-        "verbatimhintsturnover=false,VerbatimColor={RGB}{246,246,246},TitleColor={RGB}{20,50,95}"
+        "verbatimhintsturnover=false,VerbatimColor={RGB}{246,246,246},TitleColor={RGB}{20,33,61},HeaderFamily=\\rmfamily\\bfseries"
     ),
     "preamble": r"\input{preamble.tex}",
     "maketitle": r"\input{first_page.tex}",

@@ -43,7 +43,9 @@ class ReportFiles:
     problems: list[str] = field(default_factory=list)
 
 
-def build_report(content: ReportContent, folder: Path, engine: str = "typst", name: str = "report") -> ReportFiles:
+def build_report(
+    content: ReportContent, folder: Path, engine: str = "typst", name: str = "report"
+) -> ReportFiles:
     """Build `folder/<name>.pdf` and `folder/html/index.html`, both or none.
 
     Works without network. The report is made in a hidden folder below `folder`
@@ -68,27 +70,32 @@ def build_report(content: ReportContent, folder: Path, engine: str = "typst", na
         latex.check_tools()
     folder = Path(folder).resolve()
     folder.mkdir(parents=True, exist_ok=True)
+    for left_over in folder.glob(f".{name}.*{files.PART_SUFFIX}"):  # of a build that was killed
+        shutil.rmtree(left_over, ignore_errors=True)
     work = folder / f".{name}.{os.getpid()}-{secrets.token_hex(4)}{files.PART_SUFFIX}"
     log = folder / f"{name}.log"
     try:
         make_project(content, work / "project")
-        output, warnings, good = _run_sphinx(work / "project", engine)
+        output, said, good = _run_sphinx(work / "project", engine)
+        warnings = _warnings(said, work / "project", content)
         pdf: Path | None = work / "out" / engine / "report.pdf"
         if engine == "latex" and good:
-            pdf, said = latex.compile_tex(work / "out" / "latex")
-            output, warnings = output + said, warnings + latex.problems(said)
+            pdf, tex_log = latex.compile_tex(work / "out" / "latex")
+            output, warnings = output + tex_log, warnings + latex.problems(tex_log)
         files.write_text(log, output.replace(str(work), "…"))
         html = work / "out" / "html"
         if not good or pdf is None or not pdf.exists() or not (html / "index.html").exists():
-            raise ReportFailed(f"the report could not be built, see {log}: {(warnings or ['no message'])[-1]}")
+            raise ReportFailed(
+                f"the report could not be built, see {log}: {(warnings or ['no message'])[-1]}"
+            )
         _put_in_place(pdf, html, folder, name, work)
     finally:
         shutil.rmtree(work, ignore_errors=True)
     return ReportFiles(folder / f"{name}.pdf", folder / "html" / "index.html", log, warnings)
 
 
-def _run_sphinx(project: Path, engine: str) -> tuple[str, list[str], bool]:
-    """Everything Sphinx said, its warnings, and whether it succeeded."""
+def _run_sphinx(project: Path, engine: str) -> tuple[str, str, bool]:
+    """Everything Sphinx said, what it said to stderr, and whether it succeeded."""
     command = [sys.executable, "-m", "calibook.reports.sphinx.run", str(project), engine, "html"]
     environment = os.environ | {"PYTHONHASHSEED": "0", "PYTHONUTF8": "1", "SOURCE_DATE_EPOCH": "0"}
     # Sphinx takes paths from its working folder; the project is the one that can't be in the way.
@@ -96,15 +103,25 @@ def _run_sphinx(project: Path, engine: str) -> tuple[str, list[str], bool]:
         command, cwd=project, env=environment, stdin=subprocess.DEVNULL, capture_output=True, timeout=TIMEOUT
     )
     said = done.stderr.decode(errors="replace")
-    lines = [line.replace(f"{project}/", "").strip() for line in said.splitlines()]
-    warnings = [re.sub(r"\s+", " ", line) for line in lines if line]
-    return f"{done.stdout.decode(errors='replace')}\n{said}\n", warnings, done.returncode == 0
+    return f"{done.stdout.decode(errors='replace')}\n{said}\n", said, done.returncode == 0
+
+
+def _warnings(said: str, project: Path, content: ReportContent) -> list[str]:
+    """Sphinx's warnings, each once, with the titles of chapters for the names of files."""
+    titles = [" ".join(chapter.title.split()) for chapter in content.chapters]
+
+    def name(match: re.Match[str]) -> str:
+        return titles[int(match.group(1)) - 1]
+
+    lines = (re.sub(r"\s+", " ", line).strip() for line in said.replace(f"{project}/", "").splitlines())
+    named = (re.sub(r"chapter-(\d{4})\.ipynb(:\d+)?", name, line) for line in lines if line)
+    return list(dict.fromkeys(line.replace("WARNING: ", "") for line in named))
 
 
 def _put_in_place(pdf: Path, html: Path, folder: Path, name: str, work: Path) -> None:
     """Move PDF and HTML to their places; the old HTML gives way at the last moment."""
     old = folder / "html"
     if old.exists():
-        os.replace(old, work / "old-html")
-    os.replace(html, old)
+        old.replace(work / "old-html")
+    html.replace(old)
     files.put_in_place(pdf, folder / f"{name}.pdf")

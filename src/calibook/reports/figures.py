@@ -56,7 +56,7 @@ def fit(content: bytes, mime: str, width: int | None = None) -> Picture:
                 return Picture(content, "image/jpeg", width)
             return Picture(_png(_palette(_small(_opaque(image)))), "image/png", width)
     except Exception as error:  # Pillow and typst raise many kinds for broken bytes
-        raise ValueError(f"a picture that can't be read ({type(error).__name__}: {error})") from error
+        raise ValueError(f"a picture that can't be read: {type(error).__name__}") from error
 
 
 def _rasterised(content: bytes, suffix: str) -> bytes:
@@ -71,8 +71,8 @@ def _rasterised(content: bytes, suffix: str) -> bytes:
         page = f'#set page(width: auto, height: auto, margin: 0pt)\n#image("figure.{suffix}")'
         main = Path(folder, "main.typ")
         main.write_text(page)
-        png = typst.compile(main, root=folder, format="png", ppi=VECTOR_DPI, ignore_system_fonts=True)
-    return png[0] if isinstance(png, list) else png
+        png = typst.compile(main, root=Path(folder), format="png", ppi=VECTOR_DPI, ignore_system_fonts=True)
+    return png[0] if isinstance(png, list) else png  # one page is given as it is, several as a list
 
 
 def _dpi(image: Image.Image) -> float:
@@ -88,7 +88,7 @@ def _opaque(image: Image.Image) -> Image.Image:
         return image
     if image.has_transparency_data:
         image = image.convert("RGBA")
-        if image.getextrema()[3] != (255, 255):
+        if image.getchannel("A").getextrema() != (255, 255):
             white = Image.new("RGBA", image.size, "white")
             image = Image.alpha_composite(white, image)
     return image.convert("RGB")
@@ -96,19 +96,23 @@ def _opaque(image: Image.Image) -> Image.Image:
 
 def _small(image: Image.Image) -> Image.Image:
     """The picture, scaled down if it has more pixels than a page can show."""
+    from PIL import Image
+
     longest = max(image.size)
     if longest <= MAX_PIXELS:
         return image
-    size = tuple(max(1, round(side * MAX_PIXELS / longest)) for side in image.size)
-    return image.resize((size[0], size[1]), resample=1)  # 1 is Lanczos
+    width, height = (max(1, round(side * MAX_PIXELS / longest)) for side in image.size)
+    return image.resize((width, height), Image.Resampling.LANCZOS)
 
 
 def _palette(image: Image.Image) -> Image.Image:
     if image.mode == "L":
         return image
-    # Method 1 (maximum coverage) keeps every shade of a colour map within a few
+    from PIL import Image
+
+    # Maximum coverage keeps every shade of a colour map within a few
     # levels of 255; median cut loses rare colours: thin lines, labels.
-    return image.quantize(COLOURS, method=1, dither=0)
+    return image.quantize(COLOURS, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
 
 
 def _png(image: Image.Image) -> bytes:

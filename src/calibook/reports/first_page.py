@@ -17,6 +17,7 @@ from calibook.reports.verdict import NO_LIMITS, Figure, Limits, Verdict
 LINES = 43  # that fit on page one below the verdict's banner
 TABLE_LINES = 3  # heading, head and space of a table
 MEANING_WIDTH = 44  # characters of a figure's meaning that fit on a line
+HEAD_WIDTH = 90  # characters of the running head
 FACT_WIDTH = 38  # characters of a fact or condition that fit on a line
 
 SIGNS = {"pass": "✓", "warn": "!", "fail": "✗", "info": "·"}
@@ -35,6 +36,7 @@ _CONSTANT_COLUMNS = {
 
 def first_page(content: ReportContent) -> dict[str, Any]:
     """All texts of the first page and of the complete tables at the end, ready for JSON."""
+    title, subtitle = _line(content.title), _line(content.subtitle)
     facts, conditions = _pairs(content.facts), _pairs(content.conditions)
     figures = [figure_row(figure) for figure in content.verdict.figures] if content.verdict else []
     constants = [_constant(constant) for constant in content.constants]
@@ -45,8 +47,9 @@ def first_page(content: ReportContent) -> dict[str, Any]:
         short = constants_by_calibration(constants)
     shown = _most_important(figures, room - 2 * TABLE_LINES - len(short["rows"]))
     return {
-        "title": _line(content.title),
-        "subtitle": _line(content.subtitle),
+        "title": title,
+        "subtitle": subtitle,
+        "head": _shortened(f"{title} — {subtitle}" if subtitle else title, HEAD_WIDTH),
         "verdict": banner(content.verdict),
         "facts": facts,
         "conditions": conditions,
@@ -63,14 +66,22 @@ def first_page(content: ReportContent) -> dict[str, Any]:
 def banner(verdict: Verdict | None) -> dict[str, str]:
     """Status, word and sign (so that it reads without colour), and one sentence."""
     if verdict is None or not verdict.figures:
-        return {"status": "info", "word": "NO VERDICT", "sign": "–", "sentence": "No quality figure was measured."}
+        return {
+            "status": "info",
+            "word": "NO VERDICT",
+            "sign": "–",
+            "sentence": "No quality figure was measured.",
+        }
     judged = [figure for figure in verdict.figures if figure.status != "info"]
     names = {status: [f.name for f in judged if f.status == status] for status in ("fail", "warn")}
-    parts = []
-    if names["fail"]:
-        parts.append(f"{len(names['fail'])} of {len(judged)} quality figures fail: {_listed(names['fail'])}.")
-    if names["warn"]:
-        parts.append(f"{len(names['warn'])} of {len(judged)} ask for attention: {_listed(names['warn'])}.")
+    parts = [
+        f"{len(listed)} of {len(judged)} quality figures {some if listed[1:] else one}: {_listed(listed)}."
+        for listed, one, some in (
+            (names["fail"], "fails", "fail"),
+            (names["warn"], "asks for attention", "ask for attention"),
+        )
+        if listed
+    ]
     if not parts:
         few = {0: "No quality figure has limits.", 1: "The quality figure is within its limits."}
         parts = [few.get(len(judged), f"All {len(judged)} quality figures are within their limits.")]
@@ -194,8 +205,13 @@ def _lines_of(pairs: list[list[str]]) -> int:
 
 def _pairs(values: dict[str, Any]) -> list[list[str]]:
     return [
-        [_line(name), number(value) if isinstance(value, float) else _line(value)] for name, value in values.items()
+        [_line(name), number(value) if isinstance(value, float) else _line(value)]
+        for name, value in values.items()
     ]
+
+
+def _shortened(text: str, most: int) -> str:
+    return text if len(text) <= most else text[: most - 1] + "…"
 
 
 def _line(value: Any) -> str:

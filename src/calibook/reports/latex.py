@@ -36,7 +36,11 @@ def compile_tex(folder: Path) -> tuple[Path | None, str]:
         command, cwd=folder, env=environment, stdin=subprocess.DEVNULL, capture_output=True, timeout=TIMEOUT
     )
     pdf, log = folder / "report.pdf", folder / "report.log"
-    text = log.read_text(encoding="utf-8", errors="replace") if log.exists() else done.stderr.decode(errors="replace")
+    text = (
+        log.read_text(encoding="utf-8", errors="replace")
+        if log.exists()
+        else done.stderr.decode(errors="replace")
+    )
     finished = re.search(r"Output written on report\.pdf \((\d+) pages?", text)
     return (pdf if finished and pdf.exists() else None), text
 

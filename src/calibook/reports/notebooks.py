@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 import re
+from html import unescape
 from typing import TYPE_CHECKING, Any
 
 from calibook.reports import figures, text
@@ -38,9 +39,11 @@ def fit(notebook: NotebookNode, title: str) -> NotebookNode:
     """
     from nbformat.v4 import new_markdown_cell, new_notebook
 
-    metadata = {key: notebook.metadata[key] for key in ("kernelspec", "language_info") if key in notebook.metadata}
+    metadata = {
+        key: notebook.metadata[key] for key in ("kernelspec", "language_info") if key in notebook.metadata
+    }
     cells = [_fit_cell(cell) for cell in notebook.cells if _is_shown(cell)]
-    _number_headings(cells)
+    _make_sections(cells)
     heading = new_markdown_cell(f"# {_markdown_escaped(text.clean(title))}", id="title")
     return new_notebook(cells=[heading, *cells], metadata=metadata)
 
@@ -82,15 +85,15 @@ def _fit_attachment(bundle: dict[str, Any]) -> dict[str, str]:
     return {}
 
 
-def _number_headings(cells: list[NotebookNode]) -> None:
+def _make_sections(cells: list[NotebookNode]) -> None:
     """Drop the notebook's own title and make every other heading a section of the chapter."""
     seen: list[int] = []
     for cell in cells:
         if cell.cell_type == "markdown":
-            cell.source = _headings_below(cell.source, seen)
+            cell.source = _sections(cell.source, seen)
 
 
-def _headings_below(source: str, seen: list[int]) -> str:
+def _sections(source: str, seen: list[int]) -> str:
     """Markdown with headings from level 2 on, without jumps; `seen` holds the levels met so far."""
     lines, fence = [], ""
     for line in _without_underlined_headings(source).split("\n"):
@@ -105,8 +108,13 @@ def _headings_below(source: str, seen: list[int]) -> str:
             level = min(max(2, len(found.group(1))), seen[-1] + 1 if seen else 2)
             seen.append(level)
             line = f"{'#' * level} {found.group(2)}"
-        lines.append(line)
+        lines.append(line if fence else _with_line_breaks(line))
     return "\n".join(lines)
+
+
+def _with_line_breaks(line: str) -> str:
+    """A line of Markdown with its own line breaks for `<br>`, which nbsphinx drops; none inside tables."""
+    return re.sub(r"<br\s*/?>", " " if "|" in line else "  \n", line, flags=re.IGNORECASE)
 
 
 def _without_underlined_headings(source: str) -> str:
@@ -184,7 +192,7 @@ def _best_form(data: dict[str, Any], metadata: dict[str, Any]) -> tuple[str, str
         return "text/markdown", text.clean(_joined(data["text/markdown"])), None
     if any("widget-view" in mime for mime in data):  # a live progress bar: nothing to print
         return "", "", None
-    plain = _joined(data.get("text/plain", "")) or re.sub(r"<[^>]*>", "", html)
+    plain = _joined(data.get("text/plain", "")) or unescape(re.sub(r"<[^>]*>", "", html))
     plain = text.trim(text.clean(plain)).strip("\n")
     return ("text/plain", plain, None) if plain.strip() else ("", "", None)
 
@@ -210,4 +218,4 @@ def _decoded(content: Any, mime: str) -> bytes:
     try:
         return base64.b64decode(content)
     except binascii.Error as error:
-        raise ValueError(f"a picture that can't be read ({error})") from error
+        raise ValueError(f"a picture that can't be read: {error}") from error

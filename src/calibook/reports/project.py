@@ -18,6 +18,7 @@ from calibook.reports.content import Chapter, ReportContent
 from calibook.reports.first_page import first_page
 
 THREADS = 2
+LONGEST_WORD = 16  # characters that fit into the narrowest column of the first page in LaTeX
 TEMPLATES = ("index.rst.jinja", "first_page.html.jinja", "first_page.tex.jinja")
 _TEX = {
     "\\": r"\textbackslash{}",
@@ -66,7 +67,9 @@ def _put_notebook(chapter: Chapter, target: Path) -> None:
     try:
         notebook = nbformat.read(chapter.notebook, as_version=4)
     except OSError as error:
-        raise CalibookError(f"chapter {chapter.title}: can't read {chapter.notebook}: {error.strerror}") from error
+        raise CalibookError(
+            f"chapter {chapter.title}: can't read {chapter.notebook}: {error.strerror}"
+        ) from error
     except Exception as error:  # nbformat raises many kinds for broken files
         raise CalibookError(
             f"chapter {chapter.title}: {chapter.notebook} is not a notebook ({type(error).__name__})"
@@ -79,13 +82,19 @@ def _fill(template: Path, page: dict[str, Any]) -> None:
     """Write a template's result beside it, without the suffix `.jinja`."""
     import jinja2
 
-    options: dict[str, Any] = {"trim_blocks": True, "lstrip_blocks": True, "undefined": jinja2.StrictUndefined}
+    options: dict[str, Any] = {
+        "trim_blocks": True,
+        "lstrip_blocks": True,
+        "undefined": jinja2.StrictUndefined,
+    }
     if template.name.endswith(".tex.jinja"):  # braces mean something else in TeX
         options |= _delimiters("<%", "%>", "<<", ">>", "<#", "#>")
         page = tex_escaped(page)
     elif template.name.endswith(".html.jinja"):
         options["autoescape"] = True
-    made = jinja2.Environment(**options).from_string(template.read_text(encoding="utf-8")).render(page)
+    environment = jinja2.Environment(**options)
+    environment.filters["rst_escaped"] = rst_escaped
+    made = environment.from_string(template.read_text(encoding="utf-8")).render(page)
     template.with_suffix("").write_text(made, encoding="utf-8")
     template.unlink()
 
@@ -104,4 +113,11 @@ def tex_escaped(value: Any) -> Any:
         return [tex_escaped(item) for item in value]
     if not isinstance(value, str):
         return value
-    return re.sub(r"[\\{}~^#$%&_]", lambda match: _TEX[match.group()], text_tools.breakable(value, 24))
+    return re.sub(
+        r"[\\{}~^#$%&_]", lambda match: _TEX[match.group()], text_tools.breakable(value, LONGEST_WORD)
+    )
+
+
+def rst_escaped(value: str) -> str:
+    """Text that reStructuredText takes as it is."""
+    return re.sub(r"([^\w\s])", r"\\\1", value)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 MAX_LINES = 120
-MAX_LINE_LENGTH = 2000
+MAX_LINE_LENGTH = 1000
 TAB = 8
 
 # Escape sequences of a terminal: colours and cursor moves (CSI), titles (OSC), the rest.
@@ -54,6 +54,15 @@ def _shortened(line: str, max_length: int) -> str:
     return f"{line[:max_length]} … {len(line) - max_length} more characters"
 
 
-def breakable(text: str, longest: int, mark: str = "\u200b") -> str:
-    """Text in which every word longer than `longest` may be broken at `mark` (zero-width space)."""
-    return re.sub(rf"(\S{{{longest}}})(?=\S)", rf"\1{mark}", text)
+def breakable(text: str, longest: int) -> str:
+    """Text in which words longer than `longest` have zero-width spaces where they may be broken.
+
+    They are broken after the signs of paths and names, and inside only what is
+    still too long then.
+    """
+
+    def broken(word: re.Match[str]) -> str:
+        natural = re.sub(r"([/_.,;:=&?-])(?=\w)", "\\1\u200b", word.group())
+        return re.sub(rf"([^\u200b]{{{longest}}})(?=[^\u200b])", "\\1\u200b", natural)
+
+    return re.sub(rf"\S{{{longest + 1},}}", broken, text)

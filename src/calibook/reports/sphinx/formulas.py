@@ -14,6 +14,7 @@ from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.builders import Builder
 from sphinx.builders.html import StandaloneHTMLBuilder
+from sphinx.transforms.post_transforms import SphinxPostTransform
 from sphinx.util import logging
 from sphinx.writers.html5 import HTML5Translator
 
@@ -39,7 +40,9 @@ def convert(formulas: Iterable[Formula], language: str) -> dict[Formula, str | N
     done = subprocess.run(command, input=document.encode(), capture_output=True, check=True)
     parts = [part.strip() for part in done.stdout.decode().split(_MARK[language])[1:]]
     good = _SUCCESS[language]
-    return {formula: part if part.startswith(good) else None for formula, part in zip(wanted, parts, strict=True)}
+    return {
+        formula: part if part.startswith(good) else None for formula, part in zip(wanted, parts, strict=True)
+    }
 
 
 def in_document(document: nodes.Node) -> list[Formula]:
@@ -61,7 +64,7 @@ def _visit(translator: HTML5Translator, node: nodes.Element, display: bool) -> N
     tex = node.astext()
     made = translator.builder.calibook_formulas.get((tex, display))  # type: ignore[attr-defined]
     if made is None:
-        _warn(node)
+        warn_of_source(node)
         made = f'<code class="bad-formula">{translator.encode(tex)}</code>'
     else:
         made = made.removeprefix("<p>").removesuffix("</p>")
@@ -71,7 +74,8 @@ def _visit(translator: HTML5Translator, node: nodes.Element, display: bool) -> N
     raise nodes.SkipNode
 
 
-def _warn(node: nodes.Element) -> None:
+def warn_of_source(node: nodes.Element) -> None:
+    """Say that a formula could not be set."""
     first = node.astext().strip().split("\n")[0]
     logging.getLogger(__name__).warning("formula shown as TeX source: %s", first[:80], location=node)
 
@@ -86,8 +90,26 @@ def visit_display(translator: HTML5Translator, node: nodes.Element) -> None:
     _visit(translator, node, True)
 
 
+class OnlyGoodFormulas(SphinxPostTransform):
+    """For LaTeX: formulas that are no valid TeX become literals, for TeX would lose its way after them."""
+
+    default_priority = 10
+    formats = ("latex",)
+
+    def run(self, **kwargs) -> None:
+        """Replace the bad formulas of a document."""
+        made = convert(in_document(self.document), "html")
+        for kind, literal in ((nodes.math, nodes.literal), (nodes.math_block, nodes.literal_block)):
+            for node in list(self.document.findall(kind)):
+                text = node.astext()
+                if made[text, kind is nodes.math_block] is None:
+                    warn_of_source(node)
+                    node.parent.replace(node, literal(text, text, language="none"))
+
+
 def setup(app: Sphinx) -> dict[str, bool]:
     """Offer MathML as a way to show formulas in HTML."""
     app.add_html_math_renderer("mathml", (visit_inline, None), (visit_display, None))
+    app.add_post_transform(OnlyGoodFormulas)
     app.connect("write-started", _prepare)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -35,8 +35,7 @@ class Grid:
 
     def is_numeric(self, column: int) -> bool:
         """Whether all cells below the header are numbers."""
-        body = [row[column] for row in self.rows[self.header :] if row[column].strip(" .…")]
-        return bool(body) and all(_NUMBER.fullmatch(cell) for cell in body)
+        return are_numbers([row[column] for row in self.rows[self.header :]])
 
     def pieces(self, room: int = PAGE_CHARACTERS) -> list[Grid]:
         """The table cut between columns into tables that fit, each with the index columns."""
@@ -54,6 +53,12 @@ class Grid:
             Grid([[row[column] for column in index + chunk] for row in self.rows], self.header, self.index)
             for chunk in chunks
         ]
+
+
+def are_numbers(cells: list[str]) -> bool:
+    """Whether all cells are numbers, but for empty ones and dots."""
+    filled = [cell for cell in cells if cell.strip(" .…")]
+    return bool(filled) and all(_NUMBER.fullmatch(cell) for cell in filled)
 
 
 def tables(html: str) -> tuple[list[Grid], str]:
@@ -113,17 +118,19 @@ def to_docutils(grid: Grid) -> list[nodes.Node]:
         # A fixed column specification for LaTeX, whose own choice stretches the table.
         wraps = any(len(cell) > LONGEST_CELL for row in piece.rows for cell in row)
         if not wraps:
-            made.append(addnodes.tabular_col_spec(spec="{" + "".join("r" if n else "l" for n in numeric) + "}"))
-        made.append(_table(piece, numeric))
+            made.append(
+                addnodes.tabular_col_spec(spec="{" + "".join("r" if n else "l" for n in numeric) + "}")
+            )
+        made.append(_table(piece))
     return made
 
 
-def _table(grid: Grid, numeric: list[bool]) -> nodes.table:
+def _table(grid: Grid) -> nodes.table:
     table = nodes.table(classes=["dataframe"] + (["longtable"] if len(grid.rows) > LONG_TABLE else []))
     group = nodes.tgroup(cols=grid.columns)
     table += group
     for column in range(grid.columns):
-        group += nodes.colspec(colwidth=grid.width(column), align="right" if numeric[column] else "left")
+        group += nodes.colspec(colwidth=grid.width(column))
     if grid.header:
         group += nodes.thead("", *(_row(row, grid.columns) for row in grid.rows[: grid.header]))
     group += nodes.tbody("", *(_row(row, grid.index) for row in grid.rows[grid.header :]))

@@ -20,18 +20,27 @@ from sphinx.application import Sphinx
 from sphinx.transforms import SphinxTransform
 from sphinx.transforms.post_transforms import SphinxPostTransform
 
+from calibook.reports import text as text_tools
 from calibook.reports.sphinx import html_tables
 
 PDF_FORMATS = ("typst", "latex")
+LONGEST_WORD = 24  # characters; longer words may be broken
 PICTURE_SUFFIXES = {".png", ".jpg", ".jpeg", ".gif"}
+
+# HTML that runs something or loads something from elsewhere.
+_NEEDS_MORE = re.compile(
+    r"<(script|iframe|object|embed|link)\b|\bsrc(set)?\s*=\s*[\"']?\s*(https?:)?//", re.IGNORECASE
+)
 
 # Environments that stand alone in LaTeX, and what they are called inside a formula.
 _ALONE = re.compile(r"\\(begin|end)\{(align|gather|equation|eqnarray|multline|flalign|alignat)\*?\}")
+# Words inside a formula, where MathJax takes _ for a letter and TeX does not.
+_TEXT = re.compile(r"(\\(?:text(?:rm|it|bf|sf|tt)?|mbox)\{)([^{}$]*)(?=\})")
 _INNER = {"align": "aligned", "gather": "gathered", "eqnarray": "aligned", "flalign": "aligned"}
 
 
 class FormulasAndPictures(SphinxTransform):
-    """While reading: bare LaTeX environments become formulas; pictures from elsewhere are replaced.
+    """While reading: bare LaTeX environments become formulas; what comes from elsewhere is left out.
 
     A report is read without network, and from another folder than the notebook's.
     """
@@ -40,12 +49,17 @@ class FormulasAndPictures(SphinxTransform):
 
     def apply(self) -> None:
         for raw in list(self.document.findall(nodes.raw)):
-            if "latex" in raw.get("format", "").split() and "html" in raw["format"].split():
+            if {"latex", "html"} <= set(raw.get("format", "").split()):
                 _replace_raw_formula(raw)
-        for formula in list(self.document.findall(nodes.math_block)):
+            elif raw.get("format") == "html" and _NEEDS_MORE.search(raw.astext()):
+                raw.parent.remove(raw)
+        for formula in list(
+            self.document.findall(lambda node: isinstance(node, nodes.math | nodes.math_block))
+        ):
             text = formula_text(formula.astext())
             formula["nowrap"] = formula["no-wrap"] = False
-            formula.children = [nodes.Text(text)]
+            formula.clear()
+            formula += nodes.Text(text)
             formula.rawsource = text
         for image in list(self.document.findall(nodes.image)):
             self._settle(image)
@@ -57,7 +71,12 @@ class FormulasAndPictures(SphinxTransform):
             return
         folder = self.config.calibook_notebook_folders.get(self.env.docname, "")
         beside = Path(folder, uri)
-        if folder and ".." not in beside.parts and beside.suffix.lower() in PICTURE_SUFFIXES and beside.is_file():
+        if (
+            folder
+            and ".." not in beside.parts
+            and beside.suffix.lower() in PICTURE_SUFFIXES
+            and beside.is_file()
+        ):
             name = f"{self.env.docname}-{beside.name}"
             shutil.copyfile(beside, Path(self.env.srcdir, name))
             image["uri"] = name
@@ -77,6 +96,7 @@ def _replace(node: nodes.Element, *others: nodes.Node) -> None:
 def formula_text(tex: str) -> str:
     """TeX of a formula that may stand inside any other: `aligned` for `align`, no numbers, no dollars."""
     tex = _ALONE.sub(_inner, tex.strip())
+    tex = _TEXT.sub(lambda match: match.group(1) + re.sub(r"(?<!\\)([_#%&])", r"\\\1", match.group(2)), tex)
     tex = re.sub(r"\\(label|tag)\*?\{[^{}]*\}|\\(nonumber|notag)\b", "", tex)
     return re.sub(r"\n\s*\n", "\n", tex).replace("$$", "").strip()
 
@@ -117,9 +137,18 @@ class PlainNotebook(SphinxPostTransform):
         for note in list(self.document.findall(nbsphinx.AdmonitionNode)):
             kind = nodes.warning if "warning" in note["classes"] else nodes.note
             _replace(note, kind("", *note.children))
-        for raw in list(self.document.findall(nodes.raw)):
-            if raw.get("format") == "html" and raw.astext().strip().lower().startswith("<br"):
-                _replace(raw, nodes.Text(" "))
+        for words in list(self.document.findall(nodes.Text)):
+            _make_breakable(words)
+
+
+def _make_breakable(words: nodes.Text) -> None:
+    """Let long words be broken: no engine breaks them by itself, and they would leave the page."""
+    around = words.parent
+    if isinstance(around, nodes.literal_block | nodes.math | nodes.math_block | nodes.raw):
+        return
+    broken = text_tools.breakable(words.astext(), LONGEST_WORD)
+    if broken != words.astext():
+        words.parent.replace(words, nodes.Text(broken))
 
 
 def _plain_output(cell: nodes.container) -> Iterable[nodes.Node]:

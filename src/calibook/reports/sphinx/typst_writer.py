@@ -17,12 +17,11 @@ from sphinx import addnodes
 from sphinx.util import logging
 
 from calibook.reports import text
-from calibook.reports.sphinx.formulas import Formula
+from calibook.reports.sphinx import html_tables
+from calibook.reports.sphinx.formulas import Formula, warn_of_source
 
 POINTS_PER_PIXEL = 0.75  # 1/96 inch
-WORD_IN_TEXT = 60  # characters after which a word may be broken
-WORD_IN_CELL = 24
-WORD_IN_OUTPUT = 90
+WORD_IN_OUTPUT = 90  # characters after which a word may be broken
 
 _logger = logging.getLogger(__name__)
 
@@ -81,7 +80,6 @@ class TypstWriter:
         self.source_folder = source_folder
         self.root = root
         self.level = 0
-        self.in_cell = False
 
     def write(self, node: nodes.Node) -> str:
         """Typst markup of a node and all below it."""
@@ -107,8 +105,7 @@ class TypstWriter:
     def text(self, value: str) -> str:
         """Running text. The semicolon ends the expression, whatever follows."""
         value = re.sub(r"[ \t\n]+", " ", value)
-        longest = WORD_IN_CELL if self.in_cell else WORD_IN_TEXT
-        return f"#{literal(text.breakable(value, longest))};" if value else ""
+        return f"#{literal(value)};" if value else ""
 
     def write_section(self, node: nodes.Element) -> str:
         self.level += 1
@@ -133,7 +130,7 @@ class TypstWriter:
         return f"#strong[{self.children(node)}]\n\n"
 
     def write_literal(self, node: nodes.Element) -> str:
-        return f"#code({literal(text.breakable(node.astext(), 20))});"
+        return f"#code({literal(node.astext())});"
 
     def write_literal_block(self, node: nodes.Element) -> str:
         lines = text.breakable(node.astext(), WORD_IN_OUTPUT)
@@ -151,8 +148,7 @@ class TypstWriter:
         made = self.formulas.get((node.astext(), display))
         if made:
             return f"#formula[{made}];" if display else f"#[{made}];"
-        first = node.astext().strip().split("\n")[0]
-        _logger.warning("formula shown as TeX source: %s", first[:80], location=node)
+        warn_of_source(node)
         function = "output" if display else "code"
         return f"#{function}({literal(text.breakable(node.astext(), WORD_IN_OUTPUT))});"
 
@@ -167,7 +163,10 @@ class TypstWriter:
 
     def write_definition_list(self, node: nodes.Element) -> str:
         items = cast(list[nodes.Element], node.children)
-        made = (f"terms.item([{self._of(item, nodes.term)}], [{self._of(item, nodes.definition)}])" for item in items)
+        made = (
+            f"terms.item([{self._of(item, nodes.term)}], [{self._of(item, nodes.definition)}])"
+            for item in items
+        )
         return f"\n#terms({', '.join(made)})\n\n"
 
     def write_field_list(self, node: nodes.Element) -> str:
@@ -230,13 +229,11 @@ class TypstWriter:
         columns = [child for child in group.children if isinstance(child, nodes.colspec)]
         heads = [child for child in group.children if isinstance(child, nodes.thead)]
         bodies = [child for child in group.children if isinstance(child, nodes.tbody)]
-        was_in_cell, self.in_cell = self.in_cell, True
         head, body = ("".join(self._row(row) for part in parts for row in part) for parts in (heads, bodies))
-        self.in_cell = was_in_cell
-        numeric = ", ".join(literal(column.get("align", "left")) for column in columns)
+        alignment = ", ".join(map(literal, _alignment(columns, bodies)))
         weights = _weights(group, len(columns))
         title = "".join(self.children(child) for child in node.children if isinstance(child, nodes.title))
-        return f"\n#grid-table(({numeric},), {weights}, title: [{title}], ({head}), ({body}))\n\n"
+        return f"\n#grid-table(({alignment},), {weights}, title: [{title}], ({head}), ({body}))\n\n"
 
     def _row(self, row: nodes.Node) -> str:
         cells = []
@@ -251,6 +248,16 @@ def _points(width: str) -> str:
     """A width in pixels of 1/96 inch as Typst length, "auto" for anything else."""
     match = re.fullmatch(r"(\d+(?:\.\d+)?)(?:px)?", width)
     return f"{float(match.group(1)) * POINTS_PER_PIXEL:g}pt" if match else "auto"
+
+
+def _alignment(columns: list[nodes.colspec], bodies: list[nodes.tbody]) -> list[str]:
+    """ "right" for columns of numbers, "left" for others."""
+    cells: list[list[str]] = [[] for _ in columns]
+    for body in bodies:
+        for row in body.findall(nodes.row):
+            for column, entry in zip(cells, row.children, strict=False):
+                column.append(entry.astext())
+    return ["right" if html_tables.are_numbers(column) else "left" for column in cells]
 
 
 def _weights(group: nodes.Element, columns: int) -> str:
