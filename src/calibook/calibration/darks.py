@@ -19,7 +19,7 @@ from calibook.kernels.median import StreamingMedian
 from calibook.procedures.tasks import Plan, Task
 from calibook.runs.raw_file import open_raw
 
-_AXES = ("cell", "gain", "slow_scan", "fast_scan")
+_AXES, _AXES_NO_GAIN = ("cell", "gain", "slow_scan", "fast_scan"), ("cell", "slow_scan", "fast_scan")
 # Histograms of that many memory cells are held at a time: 0.3 GB each.
 _MEDIAN_CELLS = 4
 
@@ -132,7 +132,7 @@ def put_darks(
 ) -> list[Constant]:
     """Put a module's dark constants into the store, and list them in the task's output.
 
-    arrays: {calibration: (cell, gain, slow_scan, fast_scan)}
+    arrays: {calibration: (cell, gain, slow_scan, fast_scan)}, or without the gain axis
     inject: False leaves the store alone; the list is then empty
 
     Doing it again changes nothing: the same content is one entry.
@@ -148,7 +148,11 @@ def put_darks(
         ]
         put.append(
             store.put(
-                as_stored(array.astype(facts.dtype), _AXES, facts.dims),
+                as_stored(
+                    array.astype(facts.dtype),
+                    _AXES if array.ndim == len(_AXES) else _AXES_NO_GAIN,
+                    facts.dims,
+                ),
                 calibration=calibration,
                 pdu=about["unit"],
                 detector_type=detector.detector_type,

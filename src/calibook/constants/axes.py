@@ -17,10 +17,12 @@ _NEEDED = ("fast_scan", "slow_scan")
 def as_stored(array: np.ndarray, dims: Sequence[str], stored_dims: Sequence[str] = STORED_DIMS) -> np.ndarray:
     """The array with its axes in the stored order; axes it lacks get length 1.
 
-    dims: names of the array's axes
+    dims: names of the array's axes; gain is stored as `quantity` where that is among stored_dims
     Returns a C-contiguous array of the same dtype with one axis per stored_dims.
     Raises BadParameter if the number of names is wrong or a name is unknown.
     """
+    if "quantity" in stored_dims:
+        dims = ["quantity" if name == "gain" else name for name in dims]
     return _ordered(array, dims, stored_dims)
 
 
