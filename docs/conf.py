@@ -49,7 +49,7 @@ html_theme = "alabaster"
 html_theme_options = {
     "description": "Detector calibration where the calibration is a notebook",
     "fixed_sidebar": True,
-    "page_width": "1080px",
+    "page_width": "1240px",
     "sidebar_width": "230px",
     "show_powered_by": False,
     "font_family": "Helvetica, Arial, sans-serif",
@@ -65,3 +65,4 @@ html_show_copyright = False
 html_scaled_image_link = False
 html_domain_indices = False
 pygments_style = "friendly"
+highlight_language = "text"

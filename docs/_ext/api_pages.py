@@ -47,7 +47,8 @@ def _room(room: str, about: str) -> str:
 
 def _module(module: ModuleType) -> str:
     options = "   :members:\n   :ignore-module-all:\n"
-    return f"{heading(module.__name__, '-')}\n.. automodule:: {module.__name__}\n{options}\n"
+    name = module.__name__
+    return f"{heading(name.rpartition('.')[2], '-')}\n`{name}`\n\n.. automodule:: {name}\n{options}\n"
 
 
 def _has_api(module: ModuleType) -> bool:

@@ -18,18 +18,18 @@ from calibook.procedures.parameters import Parameter
 
 def contents() -> dict[str, str]:
     """The pages of all procedures and their summaries, and the list of them."""
-    pages, listed = {}, []
+    pages: dict[str, str] = {}
+    listed = []
     for procedure in find_procedures():
         name = f"{procedure.detector}-{procedure.name}"
         pages[f"procedures/{name}.ipynb"] = _page(procedure.path, procedure, procedure.detector)
-        listed.append(name)
+        listed.append(f"   _generated/procedures/{name}")
         if procedure.summary:
             pages[f"procedures/{name}-summary.ipynb"] = _page(
                 procedure.summary, read_procedure(procedure.summary), procedure.detector
             )
-            listed.append(f"{name}-summary")
-    entries = "\n".join(f"   _generated/procedures/{name}" for name in listed)
-    pages["procedures.inc"] = f".. toctree::\n   :maxdepth: 1\n\n{entries}\n"
+            listed.append(f"   {procedure.title}: summary <_generated/procedures/{name}-summary>")
+    pages["procedures.inc"] = "\n".join([".. toctree::", "   :maxdepth: 1", "", *listed, ""])
     return pages
 
 
@@ -71,7 +71,7 @@ def parameter_table(parameters: dict[str, Parameter]) -> str:
         if group:
             parts.append(f".. rubric:: {plain(group)}\n")
         rows = [_row(parameter) for parameter in members]
-        parts.append(table(columns, rows, [17, 10, 7, 18, 14, 34]))
+        parts.append(table(columns, rows, [19, 10, 6, 26, 12, 27]))
     return "\n".join(parts)
 
 

@@ -14,7 +14,8 @@ from typing import Any
 from rest import plain
 from sphinx.application import Sphinx
 
-_ITEM = re.compile(r"(?P<names>[`\w][\w`.*/,{} -]{0,60}?): (?P<text>\S.*)")
+_NAME = r"`?[*\w][\w.*/{}]*`?"
+_ITEM = re.compile(rf"(?P<names>{_NAME}(?:, {_NAME})*): (?P<text>\S.*)")
 _RULE = re.compile(r"-{3,}|={3,}")
 
 

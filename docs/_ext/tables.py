@@ -35,9 +35,12 @@ MEANING_OF_STATES = {
                      "put the constant, give the command again"),
     "constant damaged": ("a constant's file is missing or not what was put", "restore the file, resume"),
     "out of memory": ("Python could not get the memory it asked for", "fewer --workers, resume"),
-    "out of time": ("for schedulers; never set on one machine", "resume"),
+    "overtaken": ("of an attempt alone: another one was complete first", "nothing"),
+    "out of time": ("it took longer than its scheduler allowed", "resume"),
     "killed": ("a signal or Ctrl-C ended it, or the system, when memory ran out", "resume"),
-    "node lost": ("for schedulers; never set on one machine", "resume"),
+    "cancelled": ("its job was stopped on purpose", "resume"),
+    "preempted": ("its job gave way to a more urgent one", "resume"),
+    "node lost": ("its machine gave no sign of life any more", "resume"),
     "bug": ("any other error: calibook or the notebook has to be mended; cell and line are shown",
             "mend or report it"),
 }  # fmt: skip
@@ -70,8 +73,9 @@ def bad_pixels() -> str:
 
 def states() -> str:
     """States of a task."""
-    if set(STATES) != MEANING_OF_STATES.keys():
-        raise ExtensionError("docs: the states of a task have changed; describe them in docs/_ext/tables.py")
+    unknown = [state for state in STATES if state not in MEANING_OF_STATES]
+    if unknown:
+        raise ExtensionError(f"docs/_ext/tables.py: say what these states mean: {', '.join(unknown)}")
     rows = [[code(state), *map(plain, MEANING_OF_STATES[state])] for state in STATES]
     return table(["state", "meaning", "what to do"], rows, [18, 50, 32])
 
@@ -82,14 +86,11 @@ def facts(detector: Detector) -> str:
     def named(keys: dict[str, str]) -> str:
         return ", ".join(f"{code(name)} {kind}" for name, kind in keys.items())
 
-    slow, fast = detector.module_shape
+    (slow, fast), first = detector.module_shape, detector.first_module
     rows = [
         ["module", f"{slow} x {fast} pixels (slow_scan x fast_scan) of {detector.pixel_size_mm * 1000:g} µm"],
         ["gain stages", ", ".join(detector.gain_stages)],
-        [
-            "file of a module",
-            code(f"RAW-R….-{detector.aggregator}-S…..h5") + f"modules count from {detector.first_module}",
-        ],
+        ["file of a module", f"{code(f'RAW-R0004-{detector.aggregator}-S00000.h5')}, NN from {first:02d}"],
         ["raw source", code(detector.raw_source)],
         ["corrected source", code(detector.corrected_source)],
         ["control source", code(detector.control_source)],

@@ -15,4 +15,4 @@ constant = store.find(
     },
     at="2025-01-01T00:40",
 )
-offset = as_used(store.load(constant), constant.dims)    # cell, gain, slow_scan, fast_scan
+offset = as_used(store.load(constant), constant.dims)  # cell, gain, slow_scan, fast_scan
