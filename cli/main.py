@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from calibook import __version__
-from calibook.errors import BadParameter, CalibookError
+from calibook.errors import BadInput, BadParameter, CalibookError
 
 if TYPE_CHECKING:
     from calibook.procedures.notebook import Procedure
@@ -154,7 +154,10 @@ def run_notebook(ctx: click.Context, notebook: Path) -> None:
         return
     if not notebook.is_file():
         raise BadParameter(f"{notebook}: there is no such notebook")
-    command = _command(read_procedure(notebook.resolve()))
+    try:
+        command = _command(read_procedure(notebook.resolve()))
+    except BadInput as error:
+        raise BadParameter(str(error)) from error
     command.main(args=ctx.args, prog_name=f"calibook run {notebook}", standalone_mode=False)
 
 

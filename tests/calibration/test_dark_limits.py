@@ -126,3 +126,18 @@ def test_arrays_must_fit(dark):
         bad_pixels_of_darks(**{**dark, "count": dark["count"][:1]})
     with pytest.raises(ValueError, match="limits for each gain stage"):
         bad_pixels_of_darks(**{name: array[:, :2] for name, array in dark.items()})
+
+
+def test_limits_come_as_lists_with_a_value_for_each_stage():
+    lists = {
+        "offset_low": [1, 2, 3],
+        "offset_high": [4, 5, 6],
+        "noise_low": [1, 1, 1],
+        "noise_high": [9, 8, 7],
+    }
+    limits = DarkLimits.from_lists(("G0", "G1", "G2"), lists, wrong_gain=0.5)
+    assert limits == DarkLimits(((1, 4), (2, 5), (3, 6)), ((1, 9), (1, 8), (1, 7)), wrong_gain=0.5)
+    with pytest.raises(BadParameter, match=r"noise_low=\[1, 1\]: needs 3 values, one for each of G0, G1, G2"):
+        DarkLimits.from_lists(("G0", "G1", "G2"), {**lists, "noise_low": [1, 1]})
+    with pytest.raises(BadParameter, match="noise limits"):
+        DarkLimits.from_lists(("G0", "G1", "G2"), {**lists, "noise_low": [1, 1, 8]})

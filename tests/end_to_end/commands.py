@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -60,6 +61,36 @@ def correct(raw: Path, run: int, out: Path, *options: Any, **how: Any) -> Path:
     where = ("--in-folder", raw, "--run", run, "--out-folder", out)
     calibook("jungfrau", "correct", *where, "--no-report", *options, **how)
     return work_folder(out)
+
+
+def simulate(raw: Path, *, dark_trains: int, trains: int, options: tuple = ()) -> None:
+    """`calibook simulate jungfrau` for dark runs 1, 2, 3 (in G0, G1, G2) and the lit run 4."""
+    dark = {1: "dynamic", 2: "forceswitchg1", 3: "forceswitchg2"}
+    scenes = [
+        ("--run", run, "--trains", dark_trains, "--scene", "dark", "--gain-mode", dark[run]) for run in dark
+    ]
+    scenes.append(("--run", 4, "--trains", trains))
+
+    def one(scene: tuple) -> None:
+        calibook("simulate", "jungfrau", "--out-folder", raw, "--no-report", *scene, *options)
+
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(one, scenes))
+
+
+def characterise(raw: Path, out: Path, *, store: Path) -> Path:
+    """`calibook jungfrau dark` of runs 1, 2, 3 without report; returns the work folder."""
+    runs = ("--run-high", 1, "--run-medium", 2, "--run-low", 3)
+    where = ("--in-folder", raw, "--out-folder", out)
+    calibook("jungfrau", "dark", *where, *runs, "--no-report", store=store)
+    return work_folder(out)
+
+
+def put_true_gain(raw: Path, module_da: str, *, store: Path) -> None:
+    """Put the gain of a simulated module into the store, as its maker would have measured it."""
+    truth = raw / "truth" / f"R0004-{module_da}.h5"
+    where = {"dataset": "detector/gain", "dims": "cell,gain,slow_scan,fast_scan", "module_da": module_da}
+    put_constant(truth, "RelativeGain10Hz", raw, 1, store=store, **where)
 
 
 def put_constant(file: Path, calibration: str, raw: Path, run: int, *, store: Path, **options: str) -> None:

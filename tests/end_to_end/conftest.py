@@ -13,10 +13,7 @@ from pathlib import Path
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
-from commands import calibook, correct, put_constant
-
-from calibook.simulation.jungfrau import simulate_run
-from calibook.simulation.settings import RunSettings
+from commands import characterise, correct, put_true_gain, simulate
 
 Make = Callable[[Path], None]
 
@@ -52,24 +49,17 @@ def made_once(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Make],
 
 @pytest.fixture(scope="session")
 def detector(made_once) -> SmallDetector:
-    """The small detector; its dark constants are made, and its gain put, at the command line."""
+    """The small detector: simulated, its darks characterised, its gain put into the store."""
     folder = made_once("detector", _make_detector)
     return SmallDetector(folder / "raw", folder / "store")
 
 
 def _make_detector(folder: Path) -> None:
     raw, store = folder / "raw", folder / "store"
-    stages = {1: "dynamic", 2: "forceswitchg1", 3: "forceswitchg2"}
-    for run, mode in stages.items():
-        simulate_run(raw, RunSettings(run=run, trains=40, modules=2, seed=1, scene="dark", gain_mode=mode))
-    simulate_run(raw, RunSettings(run=4, trains=8, modules=2, seed=1))
-    runs = ("--run-high", 1, "--run-medium", 2, "--run-low", 3)
-    where = ("--in-folder", raw, "--out-folder", folder / "darks")
-    calibook("jungfrau", "dark", *where, *runs, "--no-report", store=store)
+    simulate(raw, dark_trains=40, trains=8, options=("--modules", 2))
+    characterise(raw, folder / "darks", store=store)
     for module in ("JNGFR01", "JNGFR02"):
-        truth = raw / "truth" / f"R0004-{module}.h5"
-        of_truth = {"dataset": "detector/gain", "dims": "cell,gain,slow_scan,fast_scan", "module_da": module}
-        put_constant(truth, "RelativeGain10Hz", raw, 1, store=store, **of_truth)
+        put_true_gain(raw, module, store=store)
 
 
 @pytest.fixture(scope="session")

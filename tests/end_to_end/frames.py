@@ -10,21 +10,23 @@ from commands import KARABO_ID
 from calibook.detectors.jungfrau import ADC_MAX, JUNGFRAU
 from calibook.runs.names import run_folder_name
 from calibook.runs.raw_writer import RunPart, raw_file_writer, write_control_file
-from calibook.simulation.settings import RunSettings
 
-SEQUENCE_TRAINS = 1000  # train IDs of a sequence begin that much after those of the one before
+# As simulated runs have them, so that the constants of the one serve the other.
+CONTROL = {
+    "exposureTime": np.float32(10e-6),
+    "exposureTimeout": np.uint32(25),
+    "gainMode": "dynamic",
+    "highVoltage": np.array([180], "u4"),
+    "settings": "gain0",
+    "storageCells": np.int16(0),
+}
+FIRST_TRAIN, START_NS = 2_000_000_000, 1_735_800_000 * 10**9  # 2025-01-02, a day after simulated runs
+SEQUENCE_TRAINS = 1000  # trains from the start of a sequence to that of the next
 
 
 def split_words(words: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """ADC u2 and gain code u1 of 16-bit words that hold both."""
     return words & np.uint16(ADC_MAX), (words >> 14).astype("u1")
-
-
-def part_of(run: int, trains: int, sequence: int = 0) -> RunPart:
-    """Trains of a sequence, as a simulated run has them."""
-    settings = RunSettings(run=run, trains=(sequence + 1) * SEQUENCE_TRAINS)
-    positions = sequence * SEQUENCE_TRAINS + np.arange(trains)
-    return RunPart(run, sequence, settings.train_ids(positions), settings.timestamps_ns(positions))
 
 
 def write_module(
@@ -41,14 +43,13 @@ def write_module(
 
     adc: u2, code: u1 (train, slow_scan, fast_scan); taken `repeat` times
     """
-    folder = raw / run_folder_name(run)
-    trains = len(adc)
-    part = part_of(run, trains * repeat, sequence)
+    folder, trains = raw / run_folder_name(run), len(adc)
+    numbers = sequence * SEQUENCE_TRAINS + np.arange(trains * repeat, dtype="u8")
+    part = RunPart(run, sequence, FIRST_TRAIN + numbers, START_NS + numbers * 100_000_000)
     with raw_file_writer(folder, JUNGFRAU, KARABO_ID, module, part, 1) as writer:
         values = {name: np.zeros((trains, 1), dtype) for name, dtype in JUNGFRAU.frame_keys.items()}
         for _ in range(repeat):
             writer.append({"adc": adc[:, None], "gain": code[:, None]}, values)
     if sequence == 0:
-        control = RunSettings(run=run, trains=trains).control_values()
-        write_control_file(folder, JUNGFRAU, KARABO_ID, part, control)
+        write_control_file(folder, JUNGFRAU, KARABO_ID, part, CONTROL)
     return part.path(folder, JUNGFRAU.aggregator.format(module=module))

@@ -1,4 +1,4 @@
-"""Options of the correction: units, rounding, masks by name, common mode; and that threads make no difference."""
+"""Options of the correction: units, rounding, masks by name, common mode; threads make no difference."""
 
 from __future__ import annotations
 

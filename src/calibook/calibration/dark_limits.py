@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -36,6 +37,27 @@ class DarkLimits:
     noise_sigma: float = 5.0
     wrong_gain: float = 0.05
     saturated: float = 0.1
+
+    @classmethod
+    def from_lists(
+        cls, stages: Sequence[str], lists: Mapping[str, Sequence[float]], **more: float
+    ) -> DarkLimits:
+        """Limits from lists with one value for each gain stage.
+
+        lists: offset_low, offset_high, noise_low, noise_high, ADU
+        more: the other fields
+        Raises BadParameter for lists of another length and for limits that contradict each other.
+        """
+        for name, values in lists.items():
+            if len(values) != len(stages):
+                raise BadParameter(
+                    f"{name}={list(values)}: needs {len(stages)} values, one for each of {', '.join(stages)}"
+                )
+        pairs = {
+            name: tuple(zip(lists[f"{name}_low"], lists[f"{name}_high"], strict=True))
+            for name in ("offset", "noise")
+        }
+        return cls(**pairs, **more)
 
     def __post_init__(self) -> None:
         for name in ("offset", "noise"):

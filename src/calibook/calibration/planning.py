@@ -21,6 +21,7 @@ from calibook.calibration.resources import (
 )
 from calibook.constants import Store
 from calibook.detectors.base import Detector
+from calibook.detectors.geometry import geometry_of
 from calibook.errors import BadParameter
 from calibook.procedures.tasks import Plan, Task
 from calibook.runs.conditions import RunConditions, read_conditions
@@ -42,13 +43,16 @@ def plan_correction(
     store: str = "",
     strategy: str = "closest",
     frozen: str = "",
+    geometry_file: str = "",
 ) -> Plan:
     """One task per raw file, each with the constants of its detector unit.
 
     constants: {calibration: required}. A file whose unit lacks a required one
         still gets its task, which ends with the cause "no constants"; if every
         unit lacks one, NoConstants is raised here.
+    geometry_file: for the pictures; one that can't be read raises BadParameter here
     """
+    _check_geometry(detector, geometry_file)
     files = find_raw_files(in_folder, run, detector, modules, sequences)
     karabo_id = find_karabo_id(files, detector, karabo_id)
     found = read_conditions(in_folder, run, detector, karabo_id, control_source)
@@ -98,6 +102,7 @@ def plan_darks(
     karabo_id: str = "",
     control_source: str = "",
     store: str = "",
+    geometry_file: str = "",
 ) -> Plan:
     """One task per module, over the dark runs of all gain stages.
 
@@ -105,7 +110,9 @@ def plan_darks(
         run; the others may differ from it in the gain mode alone.
     constants: calibrations whose latest entry before these darks is pinned,
         for the difference that the report shows
+    geometry_file: for the pictures; one that can't be read raises BadParameter here
     """
+    _check_geometry(detector, geometry_file)
     if len(set(runs.values())) != len(runs):
         raise BadParameter(f"dark runs {dict(runs)}: every gain stage needs a run of its own")
     by_stage = {stage: find_raw_files(in_folder, run, detector, modules) for stage, run in runs.items()}
@@ -183,6 +190,12 @@ def plan_simulation(
         facts={"detector": detector.title, "run": str(run), "raw data": str(folder)},
         space_mb=raw_size_mb(detector, trains * modules * frames_per_train),
     )
+
+
+def _check_geometry(detector: Detector, geometry_file: str) -> None:
+    """Better now than after all tasks, when the pictures are made."""
+    if geometry_file:
+        geometry_of(detector, (), geometry_file)
 
 
 def _same_operation(runs: Mapping[str, int], read: Mapping[str, RunConditions]) -> None:
