@@ -53,11 +53,11 @@ class DarkLimits:
                 raise BadParameter(
                     f"{name}={list(values)}: needs {len(stages)} values, one for each of {', '.join(stages)}"
                 )
-        pairs = {
-            name: tuple(zip(lists[f"{name}_low"], lists[f"{name}_high"], strict=True))
+        offset, noise = (
+            tuple(zip(lists[f"{name}_low"], lists[f"{name}_high"], strict=True))
             for name in ("offset", "noise")
-        }
-        return cls(**pairs, **more)
+        )
+        return cls(offset, noise, **more)
 
     def __post_init__(self) -> None:
         for name in ("offset", "noise"):
