@@ -73,7 +73,8 @@ def show_detector(
     height = min(4.3, 0.9 + (width - 0.5) * rows / columns)
     figure, axes = plt.subplots(1, len(images), figsize=(6.7, height), squeeze=False, sharey=True)
     for ax, (title, image) in zip(axes[0], images.items(), strict=True):
-        shown = ax.imshow(image, norm=norm, origin="lower")
+        # A logarithmic scale has no place for zero: such pixels get its lowest colour.
+        shown = ax.imshow(np.maximum(image, low) if log else image, norm=norm, origin="lower")
         ax.set(title=title, xlabel="x [pixel]")
     axes[0, 0].set_ylabel("y [pixel]")
     figure.colorbar(shown, ax=axes[0].tolist(), label=label, shrink=0.85, pad=0.01)
