@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import click
 from rest import code, heading, literal, plain, table
@@ -28,7 +29,8 @@ def _helps(
     command: click.Command, path: str, parent: click.Context | None = None
 ) -> Iterator[tuple[str, str]]:
     """(command as typed, its help) of a command and all below it."""
-    context = click.Context(command, info_name=path.split()[-1], parent=parent, max_content_width=_WIDTH)
+    settings: dict[str, Any] = {**command.context_settings, "max_content_width": _WIDTH}
+    context = click.Context(command, info_name=path.split()[-1], parent=parent, **settings)
     context.terminal_width = _WIDTH
     yield path, command.get_help(context)
     if isinstance(command, click.Group):

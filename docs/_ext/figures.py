@@ -33,7 +33,7 @@ def contents() -> dict[str, str]:
 
 def _table(figures: Iterable[Figure]) -> str:
     rows = [[code(f.name), _meaning(f), plain(f.unit), _limits(f.warn), _limits(f.fail)] for f in figures]
-    return table(["figure", "meaning", "unit", "warns", "fails"], rows, [27, 41, 6, 13, 13])
+    return table(["figure", "meaning", "unit", "warns", "fails"], rows, [25, 38, 5, 14, 18])
 
 
 def _meaning(figure: Figure) -> str:
@@ -43,7 +43,9 @@ def _meaning(figure: Figure) -> str:
 
 def _limits(limits: Limits) -> str:
     low, high = limits
-    parts = ([f"< {low:g}"] if low is not None else []) + ([f"> {high:g}"] if high is not None else [])
+    parts = ([f"<\N{NO-BREAK SPACE}{low:g}"] if low is not None else []) + (
+        [f">\N{NO-BREAK SPACE}{high:g}"] if high is not None else []
+    )
     return plain(", ".join(parts)) or "–"
 
 
@@ -69,11 +71,13 @@ def _of_darks() -> list[Figure]:
 
 
 class _Truth:
-    """A module of one pixel, offset 1 and noise 1, nothing bad."""
+    """A module of one pixel, offset 1 and noise 1, nothing bad; axes (cell, gain, slow_scan, fast_scan)."""
 
-    def stage(self, number: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        ones = np.ones((1, 1, 1))
-        return ones, ones, 0 * ones
+    offset = noise = np.ones((1, 3, 1, 1))
+    bad = np.zeros((1, 3, 1, 1), "u4")
+
+    def stage(self, number: int) -> tuple[np.ndarray, ...]:
+        return self.offset[:, number], self.noise[:, number], self.bad[:, number]
 
 
 def _of_truth() -> list[Figure]:
