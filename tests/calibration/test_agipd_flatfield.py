@@ -1,0 +1,66 @@
+import numpy as np
+import pytest
+
+from calibook.calibration.agipd_flatfield import FlatFieldLimits, flat_field_gains
+from calibook.detectors.bad_pixels import BadPixels
+from calibook.errors import BadParameter
+from calibook.kernels.peaks import GOOD, IMPOSSIBLE, NO_ENTRIES, NOT_CONVERGED, PeakFits
+
+ENERGY = 8.048
+
+
+def fits(cells=2, pixels=8):
+    shape = (cells, pixels)
+    of = {name: np.full(shape, value) for name, value in
+          {"position": 0.0, "position_error": 0.1, "spacing": 56.0, "spacing_error": 0.2, "width": 8.0,
+           "width_error": 0.1, "deviance": 1.0}.items()}  # fmt: skip
+    return PeakFits(**of, amplitude=np.ones((*shape, 5)), status=np.full(shape, GOOD, "u1"))
+
+
+def test_gain_is_spacing_per_energy():
+    found = flat_field_gains(fits(), ENERGY, (2, 4))
+    assert found.gain.shape == (2, 2, 4) and not found.bad.any() and not any(found.cuts.values())
+    np.testing.assert_allclose(found.gain, 56 / ENERGY)
+    np.testing.assert_allclose(found.gain_error, 0.2 / ENERGY)
+
+
+@pytest.mark.parametrize(
+    ("change", "bit", "cut"),
+    [
+        ({"status": NO_ENTRIES}, BadPixels.FF_NO_ENTRIES, "too few photons"),
+        ({"status": NOT_CONVERGED}, BadPixels.FF_GAIN_EVAL_ERROR, "fit failed"),
+        ({"status": IMPOSSIBLE}, BadPixels.FF_GAIN_EVAL_ERROR, "fit failed"),
+        ({"deviance": 3.1}, BadPixels.FF_GAIN_EVAL_ERROR, "fit bad"),
+        ({"spacing_error": 2.0}, BadPixels.FF_GAIN_EVAL_ERROR, "gain uncertain"),
+        ({"spacing_error": np.nan}, BadPixels.FF_GAIN_EVAL_ERROR, "gain uncertain"),
+        ({"spacing": 56 * 1.21}, BadPixels.FF_GAIN_DEVIATION, "gain deviates"),
+        ({"width": 25.0}, BadPixels.FF_GAIN_DEVIATION, "width deviates"),
+    ],
+)
+def test_quality_cuts(change, bit, cut):
+    measured = fits()
+    for name, value in change.items():
+        getattr(measured, name)[1, 5] = value
+    found = flat_field_gains(measured, ENERGY, (2, 4))
+    assert found.bad[1, 1, 1] == bit and np.count_nonzero(found.bad) == 1
+    assert found.cuts == {name: int(name == cut) for name in found.cuts}
+    # A bad pixel gets the median of its cell, so that its data are usable for the curious.
+    assert found.gain[1, 1, 1] == pytest.approx(56 / ENERGY) and np.isnan(found.gain_error[1, 1, 1])
+
+
+def test_a_cell_without_any_good_pixel_is_refused():
+    measured = fits()
+    measured.status[1] = NO_ENTRIES
+    with pytest.raises(BadParameter, match=r"memory cell 1 .*too few photons: 8"):
+        flat_field_gains(measured, ENERGY, (2, 4))
+
+
+@pytest.mark.parametrize("change", [{"relative_gain": (1.2, 0.8)}, {"gain_error": 0}])
+def test_impossible_limits(change):
+    with pytest.raises(BadParameter, match=next(iter(change))):
+        FlatFieldLimits(**change)
+
+
+def test_impossible_energy():
+    with pytest.raises(BadParameter, match="photon_energy"):
+        flat_field_gains(fits(), 0, (2, 4))
