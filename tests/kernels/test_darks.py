@@ -1,10 +1,14 @@
+import re
+
 import numpy as np
 import pytest
 import twins
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numba import njit, types
 
-from calibook.kernels import darks
+from calibook.kernels import bisection, darks
+from calibook.kernels.bisection import medians
 from calibook.kernels.cells import TILE
 from calibook.kernels.darks import MOST_FRAMES, DarkSums
 from calibook.kernels.median import StreamingMedian
@@ -108,10 +112,53 @@ def test_median_is_numpys_for_even_and_odd(frames):
     )
 
 
-@pytest.mark.parametrize("values", [[127, 128], [0, 16383], [5], [128, 128, 127, 127], [0, 0, 16383, 16383]])
+@settings(deadline=None, max_examples=60)
+@given(dark_frames())
+def test_median_in_memory_is_numpys_for_even_and_odd(frames):
+    adc, code, cell, cells = frames
+    np.testing.assert_array_equal(
+        medians(adc, code, cell, 1, cells), twins.of_expected(np.median, adc, code, cell, 1, cells)
+    )
+
+
+EDGES = [[127, 128], [0, 16383], [5], [128, 128, 127, 127], [0, 0, 16383, 16383], [0] * 9, [16383] * 8]
+
+
+@pytest.mark.parametrize("values", EDGES)
 def test_median_across_the_edges_of_bins(values):
     adc = np.array(values, "u2")[:, None]
-    assert streamed((adc, np.ones(adc.shape, "u1"), np.zeros(len(adc), int), 1)).median() == np.median(values)
+    frames = adc, np.ones(adc.shape, "u1"), np.zeros(len(adc), int), 1
+    assert streamed(frames).median() == medians(*frames, 1) == np.median(values)
+
+
+@pytest.mark.parametrize(("frames", "pixels"), [(2 * bisection.MOST_COUNTED + 5, 3), (1000, 300)])
+def test_median_of_many_frames_and_of_several_tiles(frames, pixels):
+    """More frames than are counted in 16 bits; more samples than a tile has, the last tile not full."""
+    adc = np.random.default_rng(1).integers(0, 0x4000, (frames, pixels), dtype="u2")
+    code, cell = np.ones(adc.shape, "u1"), np.zeros(len(adc), int)
+    np.testing.assert_array_equal(medians(adc, code, cell, 1, 1)[0], np.median(adc, axis=0))
+
+
+@pytest.mark.parametrize(
+    ("kernel", "signature"),
+    [
+        (darks._add_four, "u2,u2,u2,u2,u1,u1,u1,u1,expected,u4,u4,u4"),
+        (bisection._count_some, "frames,start,stop,i2,i2"),
+    ],
+)
+def test_the_inner_loops_do_several_pixels_per_instruction(kernel, signature):
+    """Compiled anew: code that comes from the cache has no assembly to look at."""
+    known = {
+        "u1": types.Array(types.uint8, 1, "C"), "u2": types.Array(types.uint16, 1, "C"),
+        "u4": types.Array(types.uint32, 1, "C"), "i2": types.Array(types.int16, 1, "C"),
+        "frames": types.Array(types.int16, 2, "C"), "start": types.int64, "stop": types.int64,
+        "expected": types.uint8,
+    }  # fmt: skip
+    compiled = njit(nogil=True)(kernel.py_func)
+    compiled.compile(tuple(known[name] for name in signature.split(",")))
+    (assembly,) = compiled.inspect_asm().values()
+    # Products or comparisons of several samples. x86: pmaddwd, pcmpgtw; arm: mul, mla, cmge, cmgt.
+    assert re.search(r"\bv?(pmaddwd|pmulld|pcmpgtw)\b|\b(mul|mla|umlal|cmg[et])(\.4s|\.8h|\s+v\d)", assembly)
 
 
 def test_median_needs_the_same_frames_twice():

@@ -18,6 +18,8 @@ ADC_MAX = np.int32(0x3FFF)
 MOST_FRAMES = (1 << 19) - 1
 """Samples of a pixel up to which the standard deviation is exact until its square root: n^2 times
 the variance, which is at most 2^26, must stay below 2^64."""
+GROUP = 16
+"""Frames whose sums are held in 32 bits: 16 squares of 14-bit numbers just stay below 2^32."""
 
 
 @dataclass(frozen=True)
@@ -90,25 +92,76 @@ def checked_frames(adc, code, cell, cells, pixels) -> tuple[np.ndarray, np.ndarr
 @njit(nogil=True, cache=True)
 def _accumulate(adc, code, order, first, expected, count, total, squares, saturated, wrong):
     pixels = adc.shape[1]
+    part = np.zeros((3, min(TILE, pixels)), np.uint32)
     for c in range(first.size - 1):
         for a in range(0, pixels, TILE):
             b = min(a + TILE, pixels)
-            for k in range(first[c], first[c + 1]):
-                n = order[k]
-                _accumulate_line(
-                    adc[n, a:b], code[n, a:b], expected,
-                    count[c, a:b], total[c, a:b], squares[c, a:b], saturated[c, a:b], wrong[c, a:b],
-                )  # fmt: skip
+            for k in range(first[c], first[c + 1], GROUP):
+                frames = order[k : min(k + GROUP, first[c + 1])]
+                part[:] = 0
+                _add_group(adc, code, frames, a, b, expected, part)
+                _flush_sums(part[0, : b - a], part[1, : b - a], total[c, a:b], squares[c, a:b])
+                _flush_counts(
+                    part[2, : b - a], np.uint32(frames.size), count[c, a:b], saturated[c, a:b], wrong[c, a:b]
+                )
 
 
 @njit(nogil=True, cache=True)
-def _accumulate_line(adc, code, expected, count, total, squares, saturated, wrong):
-    for i in range(adc.size):
-        a = np.int32(adc[i] & ADC_MAX)
-        right = np.int32(code[i] == expected)
-        x = np.int32(a * right)
-        count[i] += np.uint32(right)
-        wrong[i] += np.uint32(1 - right)
-        saturated[i] += np.uint32(right & ((a == 0) | (a == ADC_MAX)))
-        total[i] += np.uint64(np.uint32(x))
-        squares[i] += np.uint64(np.uint32(x * x))
+def _add_group(adc, code, frames, a, b, expected, part):
+    fours = frames.size // 4 * 4
+    total, squares, counts = part[0, : b - a], part[1, : b - a], part[2, : b - a]
+    for k in range(0, fours, 4):
+        i, j, m, n = frames[k], frames[k + 1], frames[k + 2], frames[k + 3]
+        _add_four(
+            adc[i, a:b], adc[j, a:b], adc[m, a:b], adc[n, a:b],
+            code[i, a:b], code[j, a:b], code[m, a:b], code[n, a:b], expected, total, squares, counts,
+        )  # fmt: skip
+    for n in frames[fours:]:
+        _add_one(adc[n, a:b], code[n, a:b], expected, total, squares, counts)
+
+
+@njit(nogil=True, cache=True)
+def _add_four(adc0, adc1, adc2, adc3, code0, code1, code2, code3, expected, total, squares, counts):
+    """Four frames at a time, so that the sums, which are longer than a sample, move once for four."""
+    for p in range(adc0.size):
+        x0, n0 = _sample(adc0[p], code0[p], expected)
+        x1, n1 = _sample(adc1[p], code1[p], expected)
+        x2, n2 = _sample(adc2[p], code2[p], expected)
+        x3, n3 = _sample(adc3[p], code3[p], expected)
+        total[p] += np.uint32(x0 + x1 + x2 + x3)
+        squares[p] += np.uint32(x0 * x0 + x1 * x1 + x2 * x2 + x3 * x3)
+        counts[p] += np.uint32(n0 + n1 + n2 + n3)
+
+
+@njit(nogil=True, cache=True)
+def _add_one(adc, code, expected, total, squares, counts):
+    for p in range(adc.size):
+        x, n = _sample(adc[p], code[p], expected)
+        total[p] += np.uint32(x)
+        squares[p] += np.uint32(x * x)
+        counts[p] += np.uint32(n)
+
+
+@njit(nogil=True, cache=True)
+def _sample(adc, code, expected):
+    """(ADC value, 1 + 65536 if it is at an end of the range); zeros if the gain code is another one."""
+    right = code == expected
+    x = np.int32(adc & ADC_MAX)
+    saturated = right & ((x == 0) | (x == ADC_MAX))
+    return (x if right else np.int32(0)), np.int32(right) + (np.int32(saturated) << 16)
+
+
+@njit(nogil=True, cache=True)
+def _flush_counts(counts, frames, count, saturated, wrong):
+    for p in range(count.size):
+        n = np.uint32(counts[p] & np.uint32(0xFFFF))
+        count[p] += n
+        wrong[p] += np.uint32(frames - n)
+        saturated[p] += np.uint32(counts[p] >> np.uint32(16))
+
+
+@njit(nogil=True, cache=True)
+def _flush_sums(part_total, part_squares, total, squares):
+    for p in range(total.size):
+        total[p] += np.uint64(part_total[p])
+        squares[p] += np.uint64(part_squares[p])
