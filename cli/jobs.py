@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+
+from calibook.cli.slurm import chosen, executor_options, refuse_queued, slurm_options, submit_request
 
 if TYPE_CHECKING:
     from calibook.jobs.finish import Finished
@@ -50,6 +51,8 @@ request_options: list[click.Option] = [
     _OVERWRITE,
     _REPORT,
     _APPENDIX,
+    *executor_options,
+    *slurm_options,
 ]
 """Options of every procedure command; `run_request` takes their values by these names."""
 
@@ -65,8 +68,11 @@ def run_request(
     overwrite: bool = False,
     report: bool = True,
     appendix: int = 16,
+    **where: Any,
 ) -> None:
-    """Plan, show the plan, run it, finish, say where everything is.
+    """Plan, show the plan, run it, finish, say where everything is; or submit it all.
+
+    where: options of `cli.slurm`
 
     Exits with code 1 if a task or the report failed; the verdict's word is printed, no more.
     """
@@ -75,14 +81,19 @@ def run_request(
     from calibook.jobs.request import make_request
 
     _check_engine(engine, report)
+    settings = chosen(workers=workers, **where)
     request = make_request(procedure, values, work_folder, overwrite=overwrite)
     show_plan(request.work, continues=request.continues)
     if dry_run:
         console().print("Dry run: nothing was written.")
         return
-    with hold(request.folder):
+    _check_executor(request.work, on_slurm=settings is not None)
+    with hold(request.folder) as lock:
         work = request.write()
-        _run_and_finish(work, workers, engine, report, appendix)
+        if settings is not None:
+            submit_request(work, settings, lock, {"engine": engine, "report": report, "appendix": appendix})
+        else:
+            _run_and_finish(work, workers, engine, report, appendix)
 
 
 def _run_and_finish(work: Work, workers: int | None, engine: str, report: bool, appendix: int) -> None:
@@ -113,45 +124,33 @@ def _check_engine(engine: str, report: bool) -> None:
         check_tools()
 
 
-@click.command()
-@_WORK
-@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
-def status(work: Path, as_json: bool) -> None:
-    """Show what each task of the work folder WORK did, and why it failed."""
-    from calibook.jobs.state import status_of
-    from calibook.jobs.work import open_work
+def _check_executor(work: Work, *, on_slurm: bool) -> None:
+    """What speaks against this executor, before anything is written."""
+    if on_slurm:
+        from calibook.jobs.slurm.submit import check_work_folder
 
-    opened = open_work(work)
-    statuses = status_of(opened)
-    if as_json:
-        click.echo(json.dumps(_status_json(opened, statuses), indent=1))
+        check_work_folder(work)
     else:
-        from calibook.cli.show import show_status
-
-        show_status(opened, statuses)
-    if opened.plan.problems or any(found.failed for found in statuses):
-        sys.exit(1)
-
-
-def _status_json(work: Work, statuses: list[Any]) -> dict[str, Any]:
-    counts: dict[str, int] = {}
-    for found in statuses:
-        counts[found.state] = counts.get(found.state, 0) + 1
-    return {
-        "work": str(work.folder),
-        "id": work.id,
-        "counts": counts,
-        "problems": work.plan.problems,
-        "tasks": [found.to_dict() for found in statuses],
-    }
+        refuse_queued(work)
 
 
 @click.command()
 @_WORK
+@click.option("--again", is_flag=True, help="SLURM: also what failed by its own fault and would fail again.")
 def resume(
-    work: Path, workers: int | None, engine: str, overwrite: bool, report: bool, appendix: int
+    work: Path,
+    workers: int | None,
+    engine: str,
+    overwrite: bool,
+    report: bool,
+    appendix: int,
+    again: bool,
+    **where: Any,
 ) -> None:
-    """Do what is missing in the work folder WORK, then build its report anew."""
+    """Do what is missing in the work folder WORK, then build its report anew.
+
+    What was submitted to SLURM goes on there, unless --executor local is given.
+    """
     from calibook.jobs.checks import check_folders, check_space, refuse_outputs_of_others
     from calibook.jobs.lock import hold
     from calibook.jobs.work import open_work
@@ -162,11 +161,17 @@ def resume(
     check_space(opened)
     if not overwrite:
         refuse_outputs_of_others(opened)
-    with hold(opened.folder):
-        _run_and_finish(opened, workers, engine, report, appendix)
+    settings = chosen("slurm" if (opened.folder / "slurm").is_dir() else "", workers=workers, **where)
+    _check_executor(opened, on_slurm=settings is not None)
+    with hold(opened.folder) as lock:
+        if settings is not None:
+            finish = {"engine": engine, "report": report, "appendix": appendix}
+            submit_request(opened, settings, lock, finish, again)
+        else:
+            _run_and_finish(opened, workers, engine, report, appendix)
 
 
-resume.params += [_WORKERS, _ENGINE, _OVERWRITE, _REPORT, _APPENDIX]
+resume.params += [_WORKERS, _ENGINE, _OVERWRITE, _REPORT, _APPENDIX, *executor_options, *slurm_options]
 
 
 @click.command()

@@ -14,7 +14,9 @@ from calibook.errors import BadInput, BadParameter, CalibookError
 if TYPE_CHECKING:
     from calibook.procedures.notebook import Procedure
 
-FIXED = ("list", "run", "status", "resume", "reproduce", "constants", "simulate", "check", "task")
+FIXED = ("list", "run", "status", "resume", "cancel", "reproduce", "constants", "simulate", "check")
+# What schedulers and `resume` call.
+HIDDEN = ("task", "element", "finish")
 
 
 def _run(procedure: Procedure, values: dict[str, Any], **options: Any) -> None:
@@ -88,14 +90,21 @@ class _Calibook(_Strict):
     """All commands: the fixed ones, and a group for each folder of notebooks."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        visible = [name for name in FIXED if name != "task"]
-        return visible + sorted({p.detector for p in _procedures()})
+        return [*FIXED, *sorted({p.detector for p in _procedures()})]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name in ("status", "resume", "reproduce", "task"):
+        if cmd_name in ("resume", "reproduce", "task"):
             from calibook.cli import jobs
 
             return getattr(jobs, cmd_name)
+        if cmd_name in ("cancel", "element", "finish"):
+            from calibook.cli import slurm
+
+            return getattr(slurm, cmd_name)
+        if cmd_name == "status":
+            from calibook.cli.status import status
+
+            return status
         if cmd_name == "constants":
             from calibook.cli.constants import constants
 

@@ -61,10 +61,17 @@ def show_plan(work: Work, *, continues: bool) -> None:
     )
 
 
-def show_status(work: Work, statuses: Sequence[TaskStatus]) -> None:
-    """Counts, a row for each task, and the end of the log of those that failed."""
+def show_status(
+    work: Work, statuses: Sequence[TaskStatus], facts: Sequence[str] = (), *, goes_on: bool = False
+) -> None:
+    """Counts, facts, a row for each task, and the end of the log of those that failed.
+
+    goes_on: nobody needs to do anything now
+    """
     out = console()
     out.print(f"{work.folder}: {_counts(statuses)}")
+    for fact in facts:
+        out.print(fact)
     _table("", ("task", "state", "attempts", "seconds", "memory [MB]", "cause"), map(_row, statuses), most=0)
     for path, why in work.plan.problems.items():
         out.print(Text(f"left out: {path}: {why}", style="red"))
@@ -74,10 +81,12 @@ def show_status(work: Work, statuses: Sequence[TaskStatus]) -> None:
         if status.last and status.last.cell:
             where = f"  cell {status.last.cell}, line {status.last.line}: {status.last.source_line.strip()}"
             out.print(Text(where))
+        if status.action:
+            out.print(Text(f"  {status.action}"))
         out.print(Text(f"  end of {work.log(status.name)}:"))
         for line in _tail(work.log(status.name)):
             out.print(Text(f"  | {line}"))
-    if any(status.state not in ("done", "running") for status in statuses):
+    if not goes_on and any(status.state not in ("done", "running") for status in statuses):
         out.print(f"\nTo do what is missing: calibook resume {quoted(work.folder)}")
 
 

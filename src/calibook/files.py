@@ -7,12 +7,17 @@ import json
 import os
 import secrets
 import shutil
+import socket
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 PART_SUFFIX = ".part"
+# Age at which a part that another machine left is taken for dead [s].
+_DEAD_AFTER = 86400
 
 
 def part_path(target: Path) -> Path:
@@ -20,33 +25,54 @@ def part_path(target: Path) -> Path:
 
     The name is hidden and ends in `.part`, so that a reader which looks for
     `*.h5` never takes it for a result; it is unique, so that two writers of
-    the same target (a task that a node failure started twice) can't meet.
+    the same target (a task that a node failure started twice) can't meet. It
+    tells machine and process, so that it can be told whether its writer lives.
     """
-    return target.with_name(f".{target.name}.{os.getpid()}-{secrets.token_hex(4)}{PART_SUFFIX}")
+    writer = f"{_machine()}-{os.getpid()}-{secrets.token_hex(4)}"
+    return target.with_name(f".{target.name}.{writer}{PART_SUFFIX}")
 
 
-def remove_parts(target: Path) -> None:
+def remove_parts(target: Path, *, all_dead: bool = False) -> None:
     """Remove what earlier, killed writers of `target` left beside it.
 
-    The part of a process that still lives on this machine stays.
+    The part of a process that still lives on this machine stays, and so does
+    what another machine has written to within a day.
+
+    all_dead: the caller knows that no other machine writes this target now
     """
-    _remove_dead(target.parent.glob(f".{_glob_escaped(target.name)}.*{PART_SUFFIX}"))
+    _remove_dead(target.parent.glob(f".{_glob_escaped(target.name)}.*{PART_SUFFIX}"), all_dead)
 
 
-def remove_parts_in(folder: Path) -> None:
+def remove_parts_in(folder: Path, *, all_dead: bool = False) -> None:
     """Remove what killed writers of anything left in `folder` (not in folders below it)."""
-    _remove_dead(folder.glob(f".*{PART_SUFFIX}"))
+    _remove_dead(folder.glob(f".*{PART_SUFFIX}"), all_dead)
 
 
-def _remove_dead(parts: Iterable[Path]) -> None:
+def _remove_dead(parts: Iterable[Path], all_dead: bool) -> None:
     for path in parts:
-        pid = path.name.removesuffix(PART_SUFFIX).rpartition(".")[2].partition("-")[0]
-        if pid.isdecimal() and _lives(int(pid)):
+        if _may_live(path, all_dead):
             continue
         if path.is_dir():
             shutil.rmtree(path, ignore_errors=True)
         else:
             path.unlink(missing_ok=True)
+
+
+def _may_live(part: Path, all_dead: bool) -> bool:
+    machine, _, rest = part.name.removesuffix(PART_SUFFIX).rpartition(".")[2].partition("-")
+    pid = rest.partition("-")[0]
+    if machine == _machine():
+        return pid.isdecimal() and _lives(int(pid))
+    try:
+        return not all_dead and time.time() - part.stat().st_mtime < _DEAD_AFTER
+    except FileNotFoundError:
+        return False
+
+
+@cache
+def _machine() -> str:
+    """This machine in eight characters: host names can be too long for a file's name."""
+    return hashlib.sha256(socket.gethostname().encode()).hexdigest()[:8]
 
 
 def _lives(pid: int) -> bool:

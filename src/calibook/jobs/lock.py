@@ -14,6 +14,14 @@ from calibook.errors import CalibookError
 NAME = "runner.lock"
 
 
+@contextmanager
+def alone(lock_file: Path) -> Iterator[None]:
+    """Wait until nobody else is in such a block with this lock file; for moments only."""
+    with open(lock_file, "a", encoding="utf-8") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
 class Locked(CalibookError):
     """Another process runs the tasks of this work folder."""
 
@@ -21,10 +29,11 @@ class Locked(CalibookError):
 
 
 @contextmanager
-def hold(folder: Path) -> Iterator[None]:
-    """Be the only one who runs tasks of a work folder, which is made if need be.
+def hold(folder: Path) -> Iterator[int]:
+    """Be the only one who runs or submits tasks of a work folder, which is made if need be.
 
-    The system frees the lock when its holder ends, however it ends.
+    The system frees the lock when its holder ends, however it ends. Gives the
+    lock's file descriptor: a child that inherits it holds the lock too.
 
     Raises
     ------
@@ -44,5 +53,5 @@ def hold(folder: Path) -> Iterator[None]:
         file.truncate(0)
         file.write(f"process {os.getpid()} on {socket.gethostname()}")
         file.flush()
-        yield
+        yield file.fileno()
         file.truncate(0)

@@ -6,16 +6,19 @@ A record says everything that `calibook reproduce` needs to make the file again.
 from __future__ import annotations
 
 import socket
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from calibook import files
 from calibook.errors import BadInput, BadParameter
 from calibook.jobs.software import software_versions
 from calibook.jobs.work import Work
 from calibook.procedures.tasks import Task
+
+if TYPE_CHECKING:
+    from calibook.jobs.state import Attempt
 
 RECORD_VERSION = 1
 TASK_RECORD = "record.json"
@@ -81,10 +84,23 @@ def record_path(output: Path | str) -> Path:
     return path.with_name(f"{stem}.record.json")
 
 
+# What a record tells of each attempt at its task, so that it explains itself without the work folder.
+_HISTORY = ("number", "state", "cause", "host", "node", "job", "cpus", "memory_limit_mb", "job_memory_mb")
+
+
 def write_records(
-    work: Work, task: Task, inputs: Sequence[InputFile], seconds: float, peak_memory_mb: float, attempts: int
+    work: Work,
+    task: Task,
+    inputs: Sequence[InputFile],
+    seconds: float,
+    peak_memory_mb: float,
+    attempts: Iterable[Attempt],
+    number: int,
 ) -> None:
-    """Write a record beside each output, then the task's own: from then on the task is done."""
+    """Write a record beside each output, then the task's own: from then on the task is done.
+
+    attempts: those at the task so far; number: which of them made the outputs
+    """
     plan = work.plan
     common = {
         "version": RECORD_VERSION,
@@ -101,7 +117,8 @@ def write_records(
         "host": socket.gethostname(),
         "seconds": round(seconds, 3),
         "peak memory [MB]": round(peak_memory_mb, 1),
-        "attempts": attempts,
+        "attempts": number,
+        "history": [{name: getattr(a, name) for name in _HISTORY} for a in attempts],
     }
     outputs = []
     for output in task.outputs:
@@ -146,6 +163,15 @@ def is_done(work: Work, task: Task) -> bool:
         and all(made_by(entry["output"]) == key for entry in record["outputs"])
         and all(InputFile(**entry).unchanged for entry in record["inputs"])
     )
+
+
+def outputs_match(work: Work, task: Task) -> int:
+    """The attempt that has done the task, if the outputs have the very bytes of its record; else 0."""
+    if not is_done(work, task):
+        return 0
+    record = _read(work.plan.task_folder(task) / TASK_RECORD)
+    same = all(files.sha256(entry["output"]) == entry["sha256"] for entry in record["outputs"])
+    return record["attempts"] if same else 0
 
 
 def made_by(output: str) -> str:

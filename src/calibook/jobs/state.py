@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import socket
+import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
@@ -27,6 +28,7 @@ STATES = (
     "waiting",
     "running",
     "done",
+    "overtaken",
     "bad input",
     "bad parameter",
     "no constants",
@@ -34,10 +36,21 @@ STATES = (
     "out of memory",
     "out of time",
     "killed",
+    "cancelled",
+    "preempted",
     "node lost",
     "bug",
 )
-FAILED = STATES[3:]
+"""How a task stands or an attempt ended.
+
+overtaken: of an attempt alone: another one was complete first
+killed: by somebody unknown; cancelled: on purpose; preempted: for a more urgent job
+"""
+
+# An attempt on another machine is taken for lost after so much silence [s];
+# while it lives it touches its state file every HEARTBEAT seconds.
+HEARTBEAT = 20.0
+_SILENT_AFTER = 120.0
 
 # A process that has the same id but began this much later is another one [s].
 _SAME_START = 2.0
@@ -53,6 +66,9 @@ class Attempt:
     cause: why it failed, in one line
     cell, line, source_line: where in the notebook it failed (numbers from 1; 0 if not in a cell)
     cells_done, cells: how far the notebook is
+    peak_memory_mb: of the kernel; job_memory_mb: of all processes of the task together, as sampled
+    job, job_name, node: what the scheduler calls them; "" without one
+    cpus, memory_limit_mb: what the scheduler gave; 0 if it did not say
     """
 
     number: int
@@ -70,16 +86,23 @@ class Attempt:
     cells: int = 0
     seconds: float = 0.0
     peak_memory_mb: float = 0.0
+    job_memory_mb: float = 0.0
+    job: str = ""
+    job_name: str = ""
+    node: str = ""
+    cpus: int = 0
+    memory_limit_mb: int = 0
 
 
 @dataclass(frozen=True)
 class TaskStatus:
-    """Where a task stands. state: one of STATES; attempts: oldest first."""
+    """Where a task stands. state: one of STATES; attempts: oldest first; action: what will be done."""
 
     name: str
     state: str
     cause: str = ""
     attempts: tuple[Attempt, ...] = field(default_factory=tuple)
+    action: str = ""
 
     @property
     def last(self) -> Attempt | None:
@@ -94,7 +117,7 @@ class TaskStatus:
     @property
     def failed(self) -> bool:
         """Whether the newest attempt ended and the task is not done."""
-        return self.state in FAILED
+        return self.state not in ("waiting", "running", "done")
 
     def to_dict(self) -> dict[str, Any]:
         """JSON form."""
@@ -114,7 +137,7 @@ def task_status(work: Work, task: Task) -> TaskStatus:
     if not attempts:
         return TaskStatus(task.name, "waiting", "", attempts)
     last = attempts[-1]
-    if last.state == "done":
+    if last.state in ("done", "overtaken"):
         return TaskStatus(task.name, "waiting", "done once, but its files are gone or changed", attempts)
     return TaskStatus(task.name, last.state, last.cause, attempts)
 
@@ -127,10 +150,20 @@ def read_attempts(task_folder: Path) -> Iterator[Attempt]:
             attempt = Attempt(**files.read_json(path))
         except FileNotFoundError:
             continue  # claimed this moment, or killed before it could say anything
-        if attempt.state == "running" and not is_alive(attempt):
-            cause = "its process ended without a word (killed, or the machine restarted)"
-            attempt = replace(attempt, state="killed", cause=cause)
-        yield attempt
+        yield _seen(attempt, path) if attempt.state == "running" else attempt
+
+
+def _seen(attempt: Attempt, path: Path) -> Attempt:
+    """A running attempt, as killed or lost if its process is gone."""
+    if attempt.host != socket.gethostname():
+        silent = time.time() - path.stat().st_mtime
+        if silent < _SILENT_AFTER:
+            return attempt
+        return replace(attempt, state="node lost", cause=f"no sign of life from {attempt.host} any more")
+    if is_alive(attempt):
+        return attempt
+    cause = "its process ended without a word (killed, or the machine restarted)"
+    return replace(attempt, state="killed", cause=cause)
 
 
 def is_alive(attempt: Attempt, *, elsewhere: bool = True) -> bool:
@@ -147,8 +180,11 @@ def is_alive(attempt: Attempt, *, elsewhere: bool = True) -> bool:
         return False
 
 
-def begin_attempt(task_folder: Path, pid: int | None = None) -> Attempt:
-    """Claim the next attempt for this process (or another one on this host)."""
+def begin_attempt(task_folder: Path, pid: int | None = None, **more: Any) -> Attempt:
+    """Claim the next attempt for this process (or another one on this host).
+
+    more: further fields of Attempt
+    """
     pid = os.getpid() if pid is None else pid
     number = max(_numbers(task_folder), default=0) + 1
     while True:
@@ -161,7 +197,7 @@ def begin_attempt(task_folder: Path, pid: int | None = None) -> Attempt:
         process_started = psutil.Process(pid).create_time()
     except psutil.NoSuchProcess:
         process_started = 0.0
-    attempt = Attempt(number, "running", socket.gethostname(), pid, process_started, _now())
+    attempt = Attempt(number, "running", socket.gethostname(), pid, process_started, _now(), **more)
     write_attempt(task_folder, attempt)
     return attempt
 
@@ -176,6 +212,11 @@ def end_attempt(task_folder: Path, attempt: Attempt, state: str, cause: str = ""
 def write_attempt(task_folder: Path, attempt: Attempt) -> None:
     """Write an attempt's state file, whole."""
     files.write_json(_state_file(task_folder, attempt.number), asdict(attempt))
+
+
+def touch_attempt(task_folder: Path, attempt: Attempt) -> None:
+    """Show other machines that the attempt lives."""
+    os.utime(_state_file(task_folder, attempt.number))
 
 
 def one_line(text: str, longest: int = 500) -> str:

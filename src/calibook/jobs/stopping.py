@@ -7,9 +7,16 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+_asked = threading.Event()
+
 
 class Stopped(KeyboardInterrupt):
     """The process was asked to end, by Ctrl-C or by a signal."""
+
+
+def was_asked() -> bool:
+    """Whether a signal has asked this process to end."""
+    return _asked.is_set()
 
 
 @contextmanager
@@ -20,6 +27,7 @@ def stoppable() -> Iterator[None]:
         return
 
     def stop(number: int, _frame: object) -> None:
+        _asked.set()
         raise Stopped(f"stopped by signal {number} ({signal.Signals(number).name})")
 
     before = signal.signal(signal.SIGTERM, stop)

@@ -8,16 +8,24 @@ import traceback
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from calibook.errors import BadInput, CalibookError
 from calibook.files import remove_parts, remove_parts_in
 from calibook.jobs.checks import unreadable_inputs
-from calibook.jobs.environment import task_environment
-from calibook.jobs.record import InputFile, hash_input, record_path, refuse_changed, write_records
-from calibook.jobs.state import Attempt, TaskStatus, begin_attempt, end_attempt, task_status, write_attempt
+from calibook.jobs.environment import given_by_scheduler, task_environment
+from calibook.jobs.lock import alone
+from calibook.jobs.pulse import Pulse
+from calibook.jobs.record import (
+    InputFile,
+    hash_input,
+    outputs_match,
+    record_path,
+    refuse_changed,
+    write_records,
+)
+from calibook.jobs.state import TaskStatus, begin_attempt, end_attempt, read_attempts, task_status
 from calibook.jobs.stopping import stoppable
 from calibook.jobs.work import Work, open_work
 from calibook.procedures.failures import CellFailed, Execution, KernelDied
@@ -37,35 +45,36 @@ def run_task(work_folder: Path | str, name: str) -> TaskStatus:
     if status.state == "done":
         return status
     folder = work.plan.task_folder(task)
-    attempt = begin_attempt(folder)
+    attempt = begin_attempt(folder, **given_by_scheduler())
     _log(work, task, f"=== {attempt.started} attempt {attempt.number} on {attempt.host}, pid {attempt.pid}")
     started = time.monotonic()
+    pulse = Pulse(folder, attempt)
     ended: dict[str, Any]
     try:
-        with stoppable():
-            execution = _attempt(work, task, attempt)
+        with stoppable(), pulse:
+            execution, overtaken_by = _attempt(work, task, pulse)
         ended = {"state": "done", "seconds": execution.seconds, "peak_memory_mb": execution.peak_memory_mb}
+        if overtaken_by:
+            ended |= {"state": "overtaken", "cause": f"attempt {overtaken_by} was complete first"}
     except (Exception, KeyboardInterrupt) as error:
         ended = {"seconds": time.monotonic() - started, **_failure(error)}
         _log(work, task, _traceback(error))
-    end_attempt(folder, attempt, **ended)
+    end_attempt(folder, pulse.attempt, **ended)
     _log(work, task, f"=== {ended['state']} after {ended['seconds']:.1f} s {ended.get('cause', '')}".rstrip())
     return task_status(work, task)
 
 
-def _attempt(work: Work, task: Task, attempt: Attempt) -> Execution:
-    """Run the notebook, see that the outputs are there, write the records."""
+def _attempt(work: Work, task: Task, pulse: Pulse) -> tuple[Execution, int]:
+    """Run the notebook, see that the outputs are there, write the records.
+
+    Also says which attempt was complete first, 0 if it is this one.
+    """
     for path, why in unreadable_inputs(Plan([task])).items():
         raise BadInput(path, why)
     from calibook.procedures.execute import execute
 
-    folder = work.plan.task_folder(task)
     os.environ.update(task_environment())
-    _remove_parts(work, task)
-
-    def on_cell(done: int, cells: int) -> None:
-        write_attempt(folder, replace(attempt, cells_done=done, cells=cells))
-
+    remove_task_parts(work, task)
     with _hashed(task.inputs) as hashes:
         execution = execute(
             work.notebook,
@@ -73,14 +82,29 @@ def _attempt(work: Work, task: Task, attempt: Attempt) -> Execution:
             work.executed(task),
             work.log(task),
             work.cwd,
-            on_cell,
+            pulse.on_cell,
         )
         inputs = [hashed.result() for hashed in hashes]
     refuse_changed(inputs)
     _require_outputs(task)
-    write_records(work, task, inputs, execution.seconds, execution.peak_memory_mb, attempt.number)
-    _remove_parts(work, task)  # of a kernel that outlived its killed task for a moment
-    return execution
+    winner = _write_records(work, task, inputs, execution, pulse.attempt.number)
+    remove_task_parts(work, task)  # of a kernel that outlived its killed task for a moment
+    return execution, winner
+
+
+def _write_records(work: Work, task: Task, inputs: list[InputFile], execution: Execution, number: int) -> int:
+    """Make this attempt the one that counts, unless another was complete first: then say which.
+
+    A node that was lost may come back, so that two attempts end at the same time.
+    """
+    folder = work.plan.task_folder(task)
+    with alone(folder / "records.lock"):
+        winner = outputs_match(work, task)
+        if not winner:
+            write_records(
+                work, task, inputs, execution.seconds, execution.peak_memory_mb, read_attempts(folder), number
+            )
+        return winner
 
 
 def notebook_values(notebook: Path, work: Work, task: str = "") -> dict[str, Any]:
@@ -107,14 +131,17 @@ def _require_outputs(task: Task) -> None:
         raise CalibookError(f"the notebook ended well but left no {', '.join(missing)}")
 
 
-def _remove_parts(work: Work, task: Task) -> None:
-    """What killed attempts left beside the outputs and in the task's folder."""
+def remove_task_parts(work: Work, task: Task, *, all_dead: bool = False) -> None:
+    """What killed attempts left beside the outputs and in the task's folder.
+
+    all_dead: the caller knows that nobody is at the task, on no machine
+    """
     for output in task.outputs:
-        remove_parts(Path(output))
-        remove_parts(record_path(output))
+        remove_parts(Path(output), all_dead=all_dead)
+        remove_parts(record_path(output), all_dead=all_dead)
     folder = work.plan.task_folder(task)
     for place in (folder, *folder.glob("attempts/*")):
-        remove_parts_in(place)
+        remove_parts_in(place, all_dead=all_dead)
 
 
 def _failure(error: BaseException) -> dict[str, Any]:

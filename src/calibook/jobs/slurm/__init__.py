@@ -1,0 +1,1 @@
+"""Tasks on a SLURM cluster: submitted once, watched from records, tried again by cause."""

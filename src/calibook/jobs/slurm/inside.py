@@ -1,0 +1,135 @@
+"""What runs inside the jobs: an element of an array does its tasks, the last job finishes the request."""
+
+from __future__ import annotations
+
+import os
+import time
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from calibook import files
+from calibook.errors import CalibookError
+from calibook.jobs import stopping
+from calibook.jobs.lock import Locked, hold
+from calibook.jobs.settings import SlurmSettings
+from calibook.jobs.slurm.commands import SchedulerSilent
+from calibook.jobs.slurm.retry import wanted_by_itself
+from calibook.jobs.slurm.submissions import Submission, read_submission
+from calibook.jobs.slurm.submit import submit
+from calibook.jobs.slurm.view import View, look
+from calibook.jobs.state import TaskStatus, one_line
+from calibook.jobs.task import remove_task_parts, run_task
+from calibook.jobs.work import Work, open_work
+
+# How long tasks that outlived their jobs are waited for, and the lock of the work folder [s].
+_ORPHAN_SECONDS, _LOCK_SECONDS = 60.0, 600.0
+_POLL_SECONDS = 2.0
+
+
+def run_element(work_folder: Path | str, number: int, label: str) -> list[TaskStatus]:
+    """Do the tasks of this element of an array, one after the other; how they ended.
+
+    Does nothing if the submission does not expect this job.
+    """
+    work = open_work(work_folder)
+    submission = read_submission(work, number)
+    job = next(job for job in submission.arrays if job.label == label)
+    expected = submission.claim(job, os.environ["SLURM_ARRAY_JOB_ID"])
+    if expected != os.environ["SLURM_ARRAY_JOB_ID"] or submission.cancelled:
+        print(f"{job.name}: not expected any more ({expected}), nothing is done")
+        return []
+    ended: list[TaskStatus] = []
+    for name in job.groups[int(os.environ["SLURM_ARRAY_TASK_ID"])]:
+        ended.append(run_task(work.folder, name))
+        if stopping.was_asked():
+            break
+    return ended
+
+
+def run_finish(work_folder: Path | str, number: int) -> int:
+    """Try again what the cluster broke; if there is nothing to try, make summary and report.
+
+    Exit code: 0 if all went well or goes on, 1 if something failed.
+    """
+    work = open_work(work_folder)
+    submission = read_submission(work, number)
+    expected = submission.claim(submission.finish, os.environ["SLURM_JOB_ID"])
+    if expected != os.environ["SLURM_JOB_ID"]:
+        print(f"{submission.finish.name}: not expected any more ({expected}), nothing is done")
+        return 0
+    with ExitStack() as stack:
+        lock = _locked(stack, work)
+        view = _wait_for_orphans(work, submission.executor_settings)
+        if submission.cancelled or _newer(view, submission):
+            print("cancelled, or a newer submission finishes; nothing is done")
+            return 0
+        if view.known and _tried_again(view, submission, lock):
+            return 0
+        return _finish(work, submission, view)
+
+
+def _locked(stack: ExitStack, work: Work) -> int:
+    """Hold the lock of the work folder; another holder is waited for."""
+    end = time.monotonic() + _LOCK_SECONDS
+    while True:
+        try:
+            return stack.enter_context(hold(work.folder))
+        except Locked:
+            if time.monotonic() > end:
+                raise
+            time.sleep(_POLL_SECONDS)
+
+
+def _wait_for_orphans(work: Work, settings: SlurmSettings) -> View:
+    """Wait a while for tasks that run although their jobs are over: their node was lost, not they."""
+    end = time.monotonic() + _ORPHAN_SECONDS
+    while True:
+        view = look(work, settings.patience)
+        running = any(status.state == "running" for status in view.statuses())
+        if (view.known and not running) or time.monotonic() > end:
+            return view
+        time.sleep(_POLL_SECONDS)
+
+
+def _newer(view: View, submission: Submission) -> bool:
+    return view.newest is not None and view.newest.number > submission.number
+
+
+def _tried_again(view: View, submission: Submission, lock: int) -> bool:
+    """Submit what is to be tried again; whether anything was, so that another job will finish."""
+    settings = submission.executor_settings
+    statuses = [status for status in view.settle() if status.state != "done"]
+    names = [status.name for status in statuses if wanted_by_itself(view, status, settings)]
+    if not names or submission.round >= settings.retries:
+        return False
+    print(f"tried again: {', '.join(names)}")
+    try:
+        submitted = submit(view.work, settings, submission.report, lock=lock, round=submission.round + 1)
+    except CalibookError as error:
+        print(f"can't try again: {error}")
+        return isinstance(error, SchedulerSilent) and _newer(look(view.work, settings.patience), submission)
+    for line in submitted.refused:
+        print(f"refused: {line}")
+    return submitted.submission is not None
+
+
+def _finish(work: Work, submission: Submission, view: View) -> int:
+    from calibook.jobs.finish import finish
+
+    for task, status in zip(work.plan.tasks, view.settle(), strict=True):
+        if status.state != "running":
+            remove_task_parts(work, task, all_dead=True)
+    files.remove_parts_in(work.folder, all_dead=True)
+    began = time.monotonic()
+    finished = finish(work, **submission.report)
+    content: dict[str, Any] = {
+        "status": finished.status,
+        "problems": list(finished.problems),
+        "seconds": round(time.monotonic() - began, 1),
+    }
+    files.write_json(submission.folder / "finished.json", content)
+    for problem in finished.problems:
+        print(one_line(problem))
+    failed = any(status.state != "done" for status in view.statuses())
+    return 1 if failed or finished.problems or work.plan.problems else 0

@@ -1,0 +1,103 @@
+"""What is to be submitted: arrays of tasks that ask for the same, and the job that finishes."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import Any
+
+from calibook import files
+from calibook.jobs.settings import SlurmSettings
+from calibook.jobs.slurm import commands
+from calibook.jobs.slurm.retry import Need, first_need, next_need
+from calibook.jobs.slurm.script import job_script
+from calibook.jobs.slurm.submissions import FINISH, Job, Submission, claim_folder, job_names
+from calibook.jobs.slurm.view import View
+from calibook.jobs.state import TaskStatus
+from calibook.jobs.work import Work
+
+
+def write_intent(
+    view: View, todo: list[TaskStatus], settings: SlurmSettings, report: dict[str, Any], round: int
+) -> Submission:
+    """Write down what is about to be submitted, with the scripts; nothing is submitted yet.
+
+    todo: the tasks; report: options of `finish`; round: which try it is
+    """
+    work, groups = view.work, _needs(view, todo, settings)
+    arrays: list[tuple[Need, list[list[str]]]] = []
+    size = commands.max_array_size(settings.patience) if groups else 1
+    per_job = settings.files_per_job
+    for need, names in groups.items():
+        elements = [names[i : i + per_job] for i in range(0, len(names), per_job)]
+        arrays += [(need, elements[i : i + size]) for i in range(0, len(elements), size)]
+    folder = claim_folder(work)
+    number = int(folder.name)
+    names = job_names(work, number, [*(f"tasks{i + 1}" for i in range(len(arrays))), FINISH])
+    throttle = max(1, settings.max_jobs // max(1, len(arrays))) if settings.max_jobs else 0
+    jobs = [
+        Job(
+            f"tasks{i + 1}",
+            names[i],
+            _arguments(need, settings, len(elements), throttle),
+            elements,
+            need.memory_mb,
+            need.minutes,
+        )
+        for i, (need, elements) in enumerate(arrays)
+    ]
+    last = Need(settings.summary_memory_mb, settings.summary_minutes)
+    jobs.append(Job(FINISH, names[-1], _arguments(last, settings), [], last.memory_mb, last.minutes))
+    created = datetime.now(UTC).isoformat(timespec="seconds")
+    submission = Submission(folder, number, round, created, jobs, asdict(settings), report)
+    for job in jobs:
+        files.write_text(submission.script(job), job_script(_command(work, submission, job), settings))
+    submission.write()  # last: from here on the jobs are expected
+    return submission
+
+
+def _command(work: Work, submission: Submission, job: Job) -> list[str]:
+    what = ["finish"] if job.label == FINISH else ["element"]
+    where = [str(work.folder), str(submission.number)] + ([] if job.label == FINISH else [job.label])
+    return [sys.executable, "-P", "-m", "calibook", *what, "--", *where]
+
+
+def _arguments(need: Need, settings: SlurmSettings, elements: int = 0, throttle: int = 0) -> list[str]:
+    """Options of sbatch, without name, log and dependency."""
+    given = {
+        "partition": settings.partition,
+        "account": settings.account,
+        "reservation": settings.reservation,
+        "qos": settings.qos,
+        "constraint": settings.constraint,
+        "mem": f"{need.memory_mb}M" if need.memory_mb else "",
+        "time": str(need.minutes) if need.minutes else "",
+        "cpus-per-task": str(settings.cpus),
+        "export": "ALL",
+        "open-mode": "append",
+    }
+    found = [f"--{name}={value}" for name, value in given.items() if value]
+    if not elements:
+        return [*found, "--requeue"]  # it may be begun again at any point
+    # calibook tries tasks again by itself: it looks at the cause and counts.
+    return [*found, "--no-requeue", f"--array=0-{elements - 1}{f'%{throttle}' if throttle else ''}"]
+
+
+def _needs(view: View, todo: list[TaskStatus], settings: SlurmSettings) -> dict[Need, list[str]]:
+    """Tasks by what their jobs ask for."""
+    tasks = {task.name: task for task in view.work.plan.tasks}
+    first = first_need([tasks[status.name] for status in todo], settings)
+    found: dict[Need, list[str]] = {}
+    for status in todo:
+        need = first
+        if status.tries or view.places.get(status.name):
+            # One that had the most already: a user who asks again gets the same again.
+            need = next_need(view, status, first, settings) or _most(view, status, first)
+        found.setdefault(need, []).append(status.name)
+    return found
+
+
+def _most(view: View, status: TaskStatus, first: Need) -> Need:
+    places = view.places.get(status.name, [])
+    return Need(places[-1].job.memory_mb, places[-1].job.minutes) if places else first

@@ -1,0 +1,157 @@
+"""Submission: what is to be done is written down, then given to SLURM, each job once.
+
+Killed at any point, the next call goes on from what is written and from what
+SLURM knows by name. A job that nobody expects any more finds that noted when
+it starts, and does nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+from calibook.errors import BadParameter
+from calibook.jobs.settings import SlurmSettings
+from calibook.jobs.slurm import commands
+from calibook.jobs.slurm.commands import Refused, SchedulerSilent
+from calibook.jobs.slurm.intent import write_intent
+from calibook.jobs.slurm.retry import wanted_by_itself, wanted_by_user
+from calibook.jobs.slurm.submissions import ABANDONED, Job, Submission
+from calibook.jobs.slurm.view import View, look
+from calibook.jobs.state import TaskStatus
+from calibook.jobs.work import Work
+
+
+@dataclass
+class Submitted:
+    """What came of a submission.
+
+    submission: None if there was nothing to submit, as all is under way
+    tasks: how many were submitted; underway: how many are in the queue since before
+    left: tasks that failed and are not tried again
+    refused: what SLURM said no to, a line each
+    """
+
+    submission: Submission | None
+    tasks: int = 0
+    underway: int = 0
+    left: list[TaskStatus] = field(default_factory=list)
+    refused: list[str] = field(default_factory=list)
+
+
+def check_work_folder(work: Work) -> None:
+    """BadParameter if SLURM can't write a log into the work folder: it expands % and \\ in paths."""
+    if set(str(work.folder)) & set("%\\"):
+        raise BadParameter(
+            f"{work.folder}: SLURM does not understand paths with % or \\; choose another --work-folder"
+        )
+
+
+def submit(
+    work: Work,
+    settings: SlurmSettings,
+    report: dict[str, Any],
+    *,
+    lock: int | None = None,
+    round: int = 0,
+    again: bool = False,
+) -> Submitted:
+    """Submit all that is neither done nor under way, and the job that finishes. The caller holds the lock.
+
+    report: options of `finish`
+    lock: file descriptor of the work folder's lock
+    round: 0 if a user asks, else which try it is
+    again: also what failed by its own fault
+
+    Raises
+    ------
+    SchedulerSilent: SLURM does not answer; what is under way can't be known
+    Refused: SLURM takes none of the jobs
+    """
+    check_work_folder(work)
+    view = look(work, settings.patience)
+    if not view.known:
+        raise SchedulerSilent(f"{view.silence}; nothing was submitted, give the command again later")
+    recover(view, settings)
+    todo, found = _sorted(view, view.settle(), settings, round, again)
+    finish_waits = view.newest is not None and bool(view.active(view.newest.finish))
+    if not todo and finish_waits:
+        return found
+    submission = write_intent(view, todo, settings, report, round)
+    after = [entry.job for old in view.submissions for job in old.arrays for entry in view.active(job)]
+    if not found.underway:  # all that still runs is of no use any more
+        after = []
+    _give(submission, list(dict.fromkeys(after)), found, lock)
+    found.submission, found.tasks = submission, len(todo)
+    return found
+
+
+def recover(view: View, settings: SlurmSettings) -> None:
+    """Find what was submitted by one who was killed before he could note it, and free what SLURM holds."""
+    held = []
+    for submission in view.submissions:
+        for job in submission.jobs:
+            active = view.active(job)
+            if not submission.job_id(job):
+                known = [entry for (name, _), entry in view.entries.items() if name == job.name]
+                submission.claim(job, known[0].job if known else ABANDONED)
+            # An ID that SLURM lost and gave again makes tasks stick: "launch failed requeued held".
+            held += [entry.id for entry in active if "requeued held" in entry.reason.replace("_", " ")]
+    with suppress(SchedulerSilent):  # not ours to release, or gone meanwhile
+        commands.release(held, settings.patience)
+
+
+def _sorted(
+    view: View, statuses: Sequence[TaskStatus], settings: SlurmSettings, round: int, again: bool
+) -> tuple[list[TaskStatus], Submitted]:
+    """What is to be done, and the rest counted."""
+    todo, found = [], Submitted(None)
+    for task, status in zip(view.work.plan.tasks, statuses, strict=True):
+        if status.state == "done":
+            continue
+        if round:
+            want = wanted_by_itself(view, status, settings)
+        else:
+            want = wanted_by_user(status, task) or (again and status.failed)
+        if view.live_place(status):
+            found.underway += 1
+        elif want:
+            todo.append(status)
+        elif status.state == "running":
+            found.underway += 1
+        else:
+            found.left.append(status)
+    return todo, found
+
+
+def _give(submission: Submission, after: list[str], found: Submitted, lock: int | None) -> None:
+    """Submit the jobs of an intent, the finishing one after all others."""
+    for job in submission.arrays:
+        try:
+            after.append(_give_one(submission, job, [f"--output=logs/{job.label}-%a.log"], lock))
+        except Refused as error:
+            found.refused.append(f"{job.label}: {error}")
+            submission.claim(job, ABANDONED)
+    if found.refused and len(found.refused) == len(submission.arrays):
+        submission.claim(submission.finish, ABANDONED)
+        raise Refused("\n".join(found.refused))
+    dependency = [f"--dependency=afterany:{':'.join(after)}"] if after else []
+    _give_one(submission, submission.finish, ["--output=logs/finish.log", *dependency], lock)
+
+
+def _give_one(submission: Submission, job: Job, more: list[str], lock: int | None) -> str:
+    arguments = [f"--job-name={job.name}", *job.arguments, *more]
+    try:
+        job_id = commands.submit(arguments, submission.script(job), submission.folder, lock)
+    except SchedulerSilent as error:
+        raise SchedulerSilent(
+            f"{error}; whether {job.name} was taken is not known. `calibook resume` finds out and goes on"
+        ) from error
+    noted = submission.claim(job, job_id)
+    if noted != job_id:
+        raise SchedulerSilent(
+            f"{job.name} was submitted as job {noted} and as {job_id}; `calibook resume` goes on"
+        )
+    return job_id
