@@ -14,6 +14,7 @@ from extra_data.validation import FileValidator
 
 from calibook.detectors.jungfrau import JUNGFRAU
 from calibook.runs.raw_writer import RunPart, raw_file_writer, write_control_file
+from calibook.runs.xtdf import xtdf_groups
 
 SMALL = replace(JUNGFRAU, module_shape=(8, 16))
 # One frame per entry, as AGIPD, LPD and DSSC.
@@ -126,6 +127,39 @@ def test_detector_with_frames_as_entries(tmp_path):
     np.testing.assert_array_equal(data.ndarray(), images)
     np.testing.assert_array_equal(run[f"{ID}/DET/0CH0:xtdf", "image.cellId"].ndarray(), cells)
     np.testing.assert_array_equal(data.train_id_coordinates(), run[data.source, "image.trainId"].ndarray())
+
+
+def test_groups_with_one_entry_per_train(tmp_path):
+    images, counts = np.zeros((5, 8, 16), "u2"), np.array([2, 0, 3])
+    groups = xtdf_groups(part(3).train_ids, counts, 0, 416)
+    with raw_file_writer(tmp_path, XTDF, ID, 0, part(3), counts, groups) as writer:
+        writer.append({"data": images}, {"cellId": np.zeros((5, 1), "u2")})
+    assert no_problems(tmp_path / "RAW-R0007-JNGFR00-S00001.h5")
+    source = RunDirectory(tmp_path)[f"{ID}/DET/0CH0:xtdf"]
+    assert source.index_groups == {"image", "header", "detector", "trailer"}
+    # A module that sent nothing sent no header.
+    assert source["header.trainId"].ndarray().tolist() == [100, 104]
+    assert source["header.trainId"].train_id_coordinates().tolist() == [100, 104]
+    assert source["header.pulseCount"].ndarray().tolist() == [2, 3]
+    assert source["header.magicNumberBegin"].ndarray().shape == (2, 8)
+    assert source["detector.data"].ndarray().shape == (2, 416)
+    assert source["trailer.checksum"].dtype == "i1"
+
+
+def test_groups_need_an_entry_for_each_train(tmp_path):
+    groups = xtdf_groups(part(2).train_ids, np.array([1, 1]), 0, 416)
+    with (
+        pytest.raises(ValueError, match="2 entries for 3 trains"),
+        raw_file_writer(tmp_path, XTDF, ID, 0, part(3), np.array([1, 1, 1]), groups),
+    ):
+        pass
+
+
+def test_a_sequence_for_which_a_module_sent_nothing(tmp_path):
+    with raw_file_writer(tmp_path, SMALL, ID, 2, part(3), np.zeros(3)):
+        pass
+    assert no_problems(tmp_path / "RAW-R0007-JNGFR02-S00001.h5")
+    assert RunDirectory(tmp_path)[SOURCE, "data.adc"].data_counts(labelled=False).tolist() == [0, 0, 0]
 
 
 def test_same_arguments_give_the_same_bytes(tmp_path):

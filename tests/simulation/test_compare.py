@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from calibook.simulation.compare import comparable_pixels, compare_darks, compare_photons
-from calibook.simulation.truth import JungfrauTruth, PhotonTruth
+from calibook.simulation.jungfrau_truth import JungfrauTruth, PhotonTruth
 
 SHAPE = (2, 3, 4, 5)
 
@@ -17,13 +17,16 @@ def truth() -> JungfrauTruth:
     bad[0, :, 0, 0] = 1
     bad[1, 2, 0, 1] = 1 << 21
     offset = np.full(SHAPE, 1000, "f4")
-    return JungfrauTruth(offset, np.ones(SHAPE, "f4"), np.full(SHAPE, 4, "f4"), bad, np.zeros((4, 5), "u1"))
+    return JungfrauTruth(
+        offset, np.ones(SHAPE, "f4"), np.full(SHAPE[1:], 4, "f4"), bad, np.zeros((4, 5), "u1")
+    )
 
 
 def test_dark_figures(truth):
     shift = np.array([0.5, -1, 2])[None, :, None, None]
     offset = np.where(truth.bad, 9999, truth.offset + shift)
-    figures = compare_darks(truth, offset, truth.noise * np.float32(1.5), truth.bad)
+    noise = np.broadcast_to(truth.noise * np.float32(1.5), SHAPE)
+    figures = compare_darks(truth, offset, noise, truth.bad)
     assert [figures[f"offset_bias_adu_G{stage}"] for stage in range(3)] == pytest.approx([0.5, -1, 2])
     assert [figures[f"noise_ratio_G{stage}"] for stage in range(3)] == pytest.approx([1.5] * 3)
     assert (figures["bad_pixel_precision"], figures["bad_pixel_recall"]) == (1, 1)
@@ -33,7 +36,7 @@ def test_bad_pixels_missed_and_invented(truth):
     bad = truth.bad.copy()
     bad[1, 2, 0, 1] = 0
     bad[0, 0, 3, :3] = 2
-    figures = compare_darks(truth, truth.offset, truth.noise, bad)
+    figures = compare_darks(truth, truth.offset, np.broadcast_to(truth.noise, SHAPE), bad)
     assert figures["bad_pixel_recall"] == pytest.approx(3 / 4)
     assert figures["bad_pixel_precision"] == pytest.approx(3 / 6)
 
@@ -42,7 +45,7 @@ def test_what_was_not_measured_does_not_count(truth):
     offset = truth.offset.copy()
     offset[:, 1] = np.nan
     offset[0, 0, 3, 3] = np.nan
-    figures = compare_darks(truth, offset, truth.noise, truth.bad)
+    figures = compare_darks(truth, offset, np.broadcast_to(truth.noise, SHAPE), truth.bad)
     assert figures["offset_bias_adu_G0"] == 0
     assert np.isnan(figures["offset_bias_adu_G1"])
 
@@ -70,6 +73,6 @@ def test_comparable_pixels_are_good_everywhere_and_never_saturated(truth):
 
 def test_shapes_have_to_fit(truth):
     with pytest.raises(ValueError, match="measured"):
-        compare_darks(truth, truth.offset[:1], truth.noise, truth.bad)
+        compare_darks(truth, truth.offset[:1], np.ones(SHAPE), truth.bad)
     with pytest.raises(ValueError, match="don't fit"):
         compare_photons(np.ones((3, 4, 5)), np.ones((3, 4, 4)), np.ones((4, 5), bool))

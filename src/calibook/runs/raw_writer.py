@@ -25,6 +25,9 @@ from calibook.runs.names import RAW, FileName
 _SMALL_CHUNK = 512  # entries in a chunk of a dataset that is not an image
 _VLEN_BYTES = h5py.special_dtype(vlen=bytes)
 
+TrainGroups = Mapping[str, Mapping[str, np.ndarray]]
+"""{group: {dataset: one entry per train of the file}}"""
+
 
 @dataclass(frozen=True)
 class RunPart:
@@ -147,6 +150,7 @@ def raw_file_writer(
     module: int,
     part: RunPart,
     frames_per_train: int | np.ndarray,
+    train_groups: TrainGroups | None = None,
 ) -> Iterator[RawFileWriter]:
     """Write the raw file of one module; it appears when the block ends well and all entries are there.
 
@@ -154,6 +158,8 @@ def raw_file_writer(
     module: number as in the source name
     frames_per_train: a number, or an array (T,) in which 0 means that the module
         sent nothing for that train. With `frames_in_train` all others are equal.
+    train_groups: groups beside the images with one entry per train in which the module
+        sent something, see `xtdf`
 
     >>> with raw_file_writer("RAW/r0004", JUNGFRAU, "FXE_XAD_JF1M", 1, part, 16) as writer:
     ...     for adc, gain, values in trains:
@@ -162,17 +168,21 @@ def raw_file_writer(
     frames = np.broadcast_to(np.asarray(frames_per_train, "u8"), np.shape(part.train_ids))
     counts = frames
     entry_shape: tuple[int, ...] = ()
+    sent = frames > 0
     if detector.frames_in_train:
         sizes = np.unique(frames[frames > 0])
         if sizes.size > 1:
             raise ValueError(f"{detector.title} has the same number of frames in all trains, got {sizes}")
-        counts = (frames > 0).astype("u8")
-        entry_shape = (int(sizes[0]) if sizes.size else 0,)
+        counts = sent.astype("u8")
+        entry_shape = (int(sizes[0]) if sizes.size else 1,)
     source = detector.raw_source.format(karabo_id=karabo_id, module=module)
     target = part.path(folder, detector.aggregator.format(module=module))
     with whole_file(target) as unfinished, h5py.File(unfinished, "w") as h5file:
         index_path = f"{source}/{detector.index_group}"
-        part.write_head(h5file, {index_path: counts}, "INSTRUMENT")
+        others = {f"{source}/{name}": sent.astype("u8") for name in train_groups or {}}
+        part.write_head(h5file, {index_path: counts, **others}, "INSTRUMENT")
+        for name, datasets in (train_groups or {}).items():
+            _write_train_group(h5file.create_group(f"INSTRUMENT/{source}/{name}"), datasets, sent)
         group = h5file.create_group(f"INSTRUMENT/{index_path}")
         writer = RawFileWriter(group, detector, entry_shape, int(counts.sum()))
         for name, dtype in detector.train_keys.items():
@@ -180,6 +190,14 @@ def raw_file_writer(
             group.create_dataset(name, data=per_entry, maxshape=(None,), chunks=(_SMALL_CHUNK,))
         yield writer
         writer.check_complete()
+
+
+def _write_train_group(group: h5py.Group, datasets: Mapping[str, np.ndarray], sent: np.ndarray) -> None:
+    for name, values in datasets.items():
+        if len(values) != len(sent):
+            raise ValueError(f"{group.name}/{name}: {len(values)} entries for {len(sent)} trains")
+        shape = values.shape[1:]
+        group.create_dataset(name, data=values[sent], maxshape=(None, *shape), chunks=(_SMALL_CHUNK, *shape))
 
 
 def write_control_file(

@@ -20,11 +20,22 @@ class Stream(IntEnum):
     DEFECTS = 3  # then: module
     PULSES = 4  # then: run, train
     FRAMES = 5  # then: run, module, train
+    SHIFTS = 6  # then: run, module, train
+    CHOICE = 7  # then: run, train
 
 
 def generator(seed: int, stream: Stream, *key: int) -> np.random.Generator:
     """The generator of one thing. All numbers of the key are >= 0."""
-    return np.random.Generator(np.random.PCG64(np.random.SeedSequence((seed, int(stream), *key))))
+    return np.random.Generator(np.random.PCG64(_sequence(seed, stream, key)))
+
+
+def states(seed: int, stream: Stream, *key: int, n: int) -> np.ndarray:
+    """n states for `random_numbers` to start from: u8 (n,). The first do not depend on n."""
+    return _sequence(seed, stream, key).generate_state(n, np.uint64)
+
+
+def _sequence(seed: int, stream: Stream, key: tuple[int, ...]) -> np.random.SeedSequence:
+    return np.random.SeedSequence((seed, int(stream), *key))
 
 
 def bounded_normal(rng: np.random.Generator, shape: tuple[int, ...], sigma: float) -> np.ndarray:

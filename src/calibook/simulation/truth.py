@@ -1,72 +1,40 @@
-"""What is true about a simulated JUNGFRAU module and run, as it is kept and compared."""
+"""What is true about a simulated module and run, as far as all detectors have it in common.
+
+Each detector has a module `<name>_truth` with its own classes, and names them
+in `DETECTOR_TRUTH` and `PHOTON_TRUTH`: with these, files of truth are read.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from enum import IntEnum
+from typing import Any, Protocol
 
 import numpy as np
 
-from calibook.detectors.jungfrau import FAST_SCAN, SLOW_SCAN
-
-MODULE_SHAPE = (SLOW_SCAN, FAST_SCAN)
+PIXEL = ("slow_scan", "fast_scan")
 
 
-class PixelKind(IntEnum):
-    """What is wrong with a pixel, see the table in `detector_model`."""
-
-    GOOD = 0
-    NOISY = 1
-    COLD = 2
-    HOT = 3
-    STUCK_LOW = 4
-    STUCK_HIGH = 5
-    STAYS_IN_G0 = 6
-    STAYS_IN_G1 = 7
-    WRONG_CODE = 8
-    BAD_CELL = 9
+def stored(*dims: str, unit: str = "") -> dict[str, Any]:
+    """Metadata of a field that truth files keep: the names of its axes and its unit."""
+    return {"dims": dims, "unit": unit}
 
 
-@dataclass(frozen=True)
-class JungfrauTruth:
-    """What a perfect characterisation of one module would find.
+class DetectorTruth(Protocol):
+    """What a perfect characterisation of one module would find."""
 
-    offset: f4 (cell, gain, slow_scan, fast_scan), ADU
-    gain: f4, same shape, ADU/keV, negative in G1 and G2
-    noise: f4, same shape, ADU: standard deviation of a pixel's dark samples,
-        with electronic noise, common mode (G0) and rounding in it
-    bad: u4, same shape: bits that darks should show; not 0 means bad
-    kinds: u1 (slow_scan, fast_scan), values of `PixelKind`
+    def stage(self, stage: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Dark (offset, noise, bad) of a gain stage: f4 ADU, f4 ADU, u4 bits, each
+        (cell, slow_scan, fast_scan) or, where all cells are alike, with a first axis of 1."""
+
+    def good_pixels(self) -> np.ndarray:
+        """Pixels without any defect in any cell: bool (slow_scan, fast_scan)."""
+
+
+class PhotonSums(Protocol):
+    """True photons of one module over a run.
+
+    photons: (gain, slow_scan, fast_scan), sum over the samples in that stage
+    saturated: u4 (slow_scan, fast_scan), samples at either end of the ADC's range
     """
 
-    offset: np.ndarray
-    gain: np.ndarray
-    noise: np.ndarray
-    bad: np.ndarray
-    kinds: np.ndarray
-
-
-@dataclass(frozen=True)
-class PhotonTruth:
-    """True photons of one module over a run, by the gain stage in which a pixel was.
-
-    frames: u4 (gain, slow_scan, fast_scan), samples in that stage
-    photons: u8, same shape, sum of the true photons of these samples
-    saturated: u4 (slow_scan, fast_scan), samples at either end of the ADC's range;
-        their values can't tell their photons
-    first: u4 (frame, slow_scan, fast_scan), true photons of the run's first frames
-
-    Samples with an invalid gain code and lost frames are in none of the sums.
-    """
-
-    frames: np.ndarray
     photons: np.ndarray
     saturated: np.ndarray
-    first: np.ndarray
-
-
-def no_photons() -> PhotonTruth:
-    """Sums to which nothing was added yet."""
-    shapes = {"frames": (3, "u4"), "photons": (3, "u8"), "first": (0, "u4")}
-    sums = {name: np.zeros((n, *MODULE_SHAPE), dtype) for name, (n, dtype) in shapes.items()}
-    return PhotonTruth(**sums, saturated=np.zeros(MODULE_SHAPE, "u4"))

@@ -1,35 +1,28 @@
 """Truth kept beside simulated runs: `truth/R0004-JNGFR01.h5`.
 
-The group `detector` has the maps of `JungfrauTruth`, the group `photons` the
-sums of `PhotonTruth`. Every dataset names its axes in the attribute `dims`, and
-its unit in `unit`. The noise is that of all cells: its cell axis has length 1.
-Truth is not in the run's folder: readers open every file there.
+The group `detector` has the fields of the module's truth, the group `photons`
+those of the run's photons; the detector's module `<name>_truth` describes them.
+Every dataset names its axes in the attribute `dims`, and its unit in `unit`;
+the run's settings are attributes of the file. Truth is not in the run's folder:
+readers open every file there.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import fields, replace
+from dataclasses import fields
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import h5py
-import numpy as np
 
 from calibook.errors import BadInput
 from calibook.files import whole_file
 from calibook.runs.names import FileName
-from calibook.simulation.truth import JungfrauTruth, PhotonTruth
 
-_PIXEL = ("slow_scan", "fast_scan")
-_DIMS = {
-    "detector/kinds": _PIXEL,
-    "photons/saturated": _PIXEL,
-    "photons/first": ("frame", *_PIXEL),
-    "photons/frames": ("gain", *_PIXEL),
-    "photons/photons": ("gain", *_PIXEL),
-}
-_UNITS = {"detector/offset": "ADU", "detector/gain": "ADU/keV", "detector/noise": "ADU"}
+_DETECTOR = "detector"
+_LARGE = 4096  # values; smaller datasets are not worth compressing
 
 
 def truth_path(out_folder: Path | str, run: int, aggregator: str) -> Path:
@@ -38,42 +31,49 @@ def truth_path(out_folder: Path | str, run: int, aggregator: str) -> Path:
     return Path(out_folder) / "truth" / f"{name.split('-', 1)[1].rsplit('-', 1)[0]}.h5"
 
 
-def write_truth(
-    target: Path, detector: JungfrauTruth, photons: PhotonTruth, settings: Mapping[str, Any]
-) -> None:
-    """Write a truth file; settings become attributes."""
+def write_truth(target: Path, detector: str, maps: Any, photons: Any, settings: Mapping[str, Any]) -> None:
+    """Write a truth file; settings become attributes.
+
+    detector: its name, e.g. "jungfrau"
+    maps, photons: of the detector's types of truth
+    """
     with whole_file(target) as unfinished, h5py.File(unfinished, "w") as h5file:
-        h5file.attrs.update(settings)
-        detector = replace(detector, noise=detector.noise[:1])
-        for group, content in (("detector", detector), ("photons", photons)):
+        h5file.attrs.update({_DETECTOR: detector, **settings})
+        for group, content in (("detector", maps), ("photons", photons)):
             for item in fields(content):
-                _write(h5file, f"{group}/{item.name}", getattr(content, item.name))
+                dataset = _write(h5file, f"{group}/{item.name}", getattr(content, item.name))
+                dataset.attrs["dims"] = list(item.metadata["dims"])
+                dataset.attrs["unit"] = item.metadata["unit"]
 
 
-def _write(h5file: h5py.File, path: str, values: Any) -> None:
-    leading = (1,) * (values.ndim - 2)
-    options: dict[str, Any] = {"compression": "gzip", "compression_opts": 1, "shuffle": True}
-    if not values.size:
-        options = {}
-    dataset = h5file.create_dataset(
-        path, data=values, chunks=(*leading, *values.shape[-2:]) if options else None, **options
+def _write(h5file: h5py.File, path: str, values: Any) -> h5py.Dataset:
+    if values.ndim < 2 or values.size < _LARGE:
+        return h5file.create_dataset(path, data=values)
+    chunks = (1,) * (values.ndim - 2) + values.shape[-2:]
+    return h5file.create_dataset(
+        path, data=values, chunks=chunks, compression="gzip", compression_opts=1, shuffle=True
     )
-    dataset.attrs["dims"] = list(_DIMS.get(path, ("cell", "gain", *_PIXEL)))
-    dataset.attrs["unit"] = _UNITS.get(path, "")
 
 
-def read_truth(path: Path | str) -> tuple[JungfrauTruth, PhotonTruth]:
-    """Detector truth and photon sums of a module's run.
+def read_truth(path: Path | str) -> tuple[Any, Any]:
+    """Detector truth and photon sums of a module's run, of the detector's types of truth.
 
     Raises BadInput if the file is missing or is no truth file.
     """
     try:
         with h5py.File(path, "r") as h5file:
-            detector, photons = (
-                {item.name: h5file[f"{group}/{item.name}"][()] for item in fields(kind)}
-                for group, kind in (("detector", JungfrauTruth), ("photons", PhotonTruth))
+            types = _types_of(h5file.attrs[_DETECTOR])
+            maps, photons = (
+                kind(**{item.name: h5file[f"{group}/{item.name}"][()] for item in fields(kind)})
+                for group, kind in zip(("detector", "photons"), types, strict=True)
             )
-    except (OSError, KeyError) as error:
+    except (OSError, KeyError, ImportError) as error:
         raise BadInput(path, f"no truth of a simulation can be read from it: {error}") from None
-    detector["noise"] = np.broadcast_to(detector["noise"], detector["offset"].shape)
-    return JungfrauTruth(**detector), PhotonTruth(**photons)
+    return maps, photons
+
+
+def _types_of(detector: str) -> tuple[type, type]:
+    if not str(detector).isidentifier():
+        raise KeyError(f"{detector!r} is no detector's name")
+    module = import_module(f"calibook.simulation.{detector}_truth")
+    return module.DETECTOR_TRUTH, module.PHOTON_TRUTH

@@ -5,16 +5,16 @@ from __future__ import annotations
 import numpy as np
 
 from calibook.detectors.jungfrau import ADC_MAX, INVALID_CODE
-from calibook.simulation import kernels
-from calibook.simulation.detector_model import (
+from calibook.simulation import jungfrau_kernels as kernels
+from calibook.simulation.jungfrau_model import (
     ASIC_SHIFT_ADU,
     NO_CHARGE,
     SUPERCOLUMN_SHIFT_ADU,
     DetectorModel,
 )
-from calibook.simulation.settings import STAGES
+from calibook.simulation.jungfrau_settings import STAGES
+from calibook.simulation.jungfrau_truth import MODULE_SHAPE, PixelKind
 from calibook.simulation.streams import Stream, generator
-from calibook.simulation.truth import MODULE_SHAPE, PixelKind
 
 INVALID_CODE_RATE = 1e-6
 

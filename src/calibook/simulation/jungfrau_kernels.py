@@ -6,9 +6,8 @@ import numpy as np
 from numba import njit
 
 from calibook.detectors.jungfrau import ADC_MAX, FAST_SCAN, GAIN_CODES, SLOW_SCAN
+from calibook.simulation.silicon import FANO_KEV
 
-# Silicon: keV needed for one electron-hole pair, times the Fano factor.
-FANO_KEV = 0.115 * 3.62e-3
 COLUMNS_PER_ADC, ROWS_PER_ASIC = 64, 256
 _CODES = np.array(GAIN_CODES, "u1")
 

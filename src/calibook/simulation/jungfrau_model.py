@@ -28,8 +28,8 @@ import numpy as np
 
 from calibook.detectors.bad_pixels import BadPixels
 from calibook.detectors.jungfrau import ADC_MAX, FAST_SCAN, SLOW_SCAN
+from calibook.simulation.jungfrau_truth import MODULE_SHAPE, JungfrauTruth, PixelKind
 from calibook.simulation.streams import Stream, bounded_normal, generator
-from calibook.simulation.truth import MODULE_SHAPE, JungfrauTruth, PixelKind
 
 OFFSET_ADU = (2900.0, 14200.0, 14200.0)
 GAIN_ADU_PER_KEV = (41.5, -1.39, -0.11)
@@ -109,7 +109,7 @@ def draw_model(seed: int, module: int, cells: int, common_mode: bool = True) -> 
     truth = JungfrauTruth(
         offset=_on_grid(cell_offset, (2**-3,) * 3),
         gain=_on_grid(gain * factor[:, None, None, None], (2**-6, 2**-11, 2**-15)),
-        noise=np.broadcast_to(_on_grid(noise, (2**-6,) * 3), cell_offset.shape),
+        noise=_on_grid(noise, (2**-6,) * 3),
         bad=bad,
         kinds=kinds,
     )

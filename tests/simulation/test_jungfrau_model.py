@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from calibook.detectors.bad_pixels import BadPixels
-from calibook.simulation.detector_model import SHARE, draw_detector
-from calibook.simulation.truth import MODULE_SHAPE, PixelKind
+from calibook.simulation.jungfrau_model import SHARE, draw_detector
+from calibook.simulation.jungfrau_truth import MODULE_SHAPE, PixelKind
 
 
 @pytest.fixture(scope="module")
@@ -25,9 +25,10 @@ def test_truth_depends_on_seed_and_module_alone(truth):
 
 
 def test_shapes_and_signs(truth):
-    for name, dtype in {"offset": "f4", "gain": "f4", "noise": "f4", "bad": "u4"}.items():
+    for name, dtype in {"offset": "f4", "gain": "f4", "bad": "u4"}.items():
         assert getattr(truth, name).dtype == dtype
         assert getattr(truth, name).shape == (1, 3, *MODULE_SHAPE)
+    assert truth.noise.dtype == "f4" and truth.noise.shape == (3, *MODULE_SHAPE)
     assert (truth.gain[:, 0] > 0).all()
     assert (truth.gain[:, 1:] < 0).all()
 
@@ -42,7 +43,7 @@ def test_bad_pixels_lie_far_outside_and_good_ones_inside(truth):
     offset_or_noise = int(BadPixels.OFFSET_OUT_OF_THRESHOLD | BadPixels.NOISE_OUT_OF_THRESHOLD)
     for stage in range(3):
         outside = np.zeros(MODULE_SHAPE, bool)
-        for values in (truth.offset[0, stage], truth.noise[0, stage]):
+        for values in (truth.offset[0, stage], truth.noise[stage]):
             distance = np.abs(values - np.median(values))
             outside |= distance > 5 * 1.4826 * np.median(distance)
         np.testing.assert_array_equal(outside, (truth.bad[0, stage] & offset_or_noise) != 0)
@@ -71,7 +72,7 @@ def test_memory_cells_ripple():
     # The pixels themselves are those of the single-cell detector.
     single = draw_detector(1, 1, 1)
     np.testing.assert_array_equal(truth.kinds, single.kinds)
-    np.testing.assert_array_equal(truth.noise[2], single.noise[0])
+    np.testing.assert_array_equal(truth.noise, single.noise)
 
 
 def test_a_bad_cell_is_bad_alone():
@@ -83,8 +84,8 @@ def test_a_bad_cell_is_bad_alone():
 
 def test_common_mode_is_in_the_noise_of_g0_only(truth):
     quiet = draw_detector(1, 1, 1, common_mode=False)
-    moving = (truth.noise > 0)[0, 0]
-    variance = truth.noise[0, 0, moving] ** 2 - quiet.noise[0, 0, moving] ** 2
+    moving = (truth.noise > 0)[0]
+    variance = truth.noise[0, moving] ** 2 - quiet.noise[0, moving] ** 2
     # 1.5^2 + 0.7^2; the noise, at most 15 ADU, is kept in steps of 1/64 ADU
-    np.testing.assert_allclose(variance[quiet.noise[0, 0, moving] < 15], 2.74, atol=2 * 15 / 64)
-    np.testing.assert_array_equal(truth.noise[0, 1:], quiet.noise[0, 1:])
+    np.testing.assert_allclose(variance[quiet.noise[0, moving] < 15], 2.74, atol=2 * 15 / 64)
+    np.testing.assert_array_equal(truth.noise[1:], quiet.noise[1:])

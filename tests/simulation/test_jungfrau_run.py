@@ -12,11 +12,12 @@ from extra_data.validation import RunValidator
 
 from calibook.detectors.jungfrau import GAIN_CODES
 from calibook.errors import BadInput, BadParameter
-from calibook.simulation.detector_model import draw_detector
-from calibook.simulation.jungfrau import RunSettings, simulate_run
+from calibook.simulation.jungfrau import simulate_run
+from calibook.simulation.jungfrau_model import draw_detector
+from calibook.simulation.jungfrau_settings import JungfrauSettings
 from calibook.simulation.truth_files import read_truth
 
-LIT = RunSettings(
+LIT = JungfrauSettings(
     run=4,
     trains=5,
     seed=8,
@@ -25,7 +26,7 @@ LIT = RunSettings(
     lost_data=((2, 3),),
     lost_frames=((1, 4, 0),),
 )
-BURST = RunSettings(
+BURST = JungfrauSettings(
     run=2, trains=1, modules=1, seed=8, scene="dark", gain_mode="fixg1", burst=True, karabo_id="SPB_IRDA_JF4M"
 )
 CONTROL = "FXE_XAD_JF1M/DET/CONTROL"
@@ -165,7 +166,7 @@ def test_other_files_are_not_touched(tmp_path):
         f["METADATA/sample"] = [b"a crystal"]
     before = other.read_bytes()
     with pytest.raises(BadParameter, match=r"JNGFR01-S00000\.h5 is in the way"):
-        simulate_run(tmp_path, RunSettings(run=2, trains=1, modules=1))
+        simulate_run(tmp_path, JungfrauSettings(run=2, trains=1, modules=1))
     assert other.read_bytes() == before
     assert list(tmp_path.iterdir()) == [tmp_path / "r0002"]
 
@@ -176,7 +177,7 @@ def test_other_files_are_not_touched(tmp_path):
         ({"trains": 0}, "trains=0: has to be at least 1"),
         ({"modules": 0}, "modules=0"),
         ({"seed": -1}, "seed=-1"),
-        ({"scene": "star"}, "scene='star': not one of dark, flat, rings"),
+        ({"scene": "star"}, "scene='star': not one of dark, flat, rings, particle, adverse"),
         ({"gain_mode": "fixg0"}, "gain_mode='fixg0': not one of dynamic"),
         ({"photon_energy": 0.0}, "photon_energy=0.0: has to be above 0"),
         ({"pulse_jitter": 2.0}, "pulse_jitter=2.0"),
@@ -185,7 +186,7 @@ def test_other_files_are_not_touched(tmp_path):
 )
 def test_settings_without_sense_are_refused(wrong, message):
     with pytest.raises(BadParameter, match=message):
-        RunSettings(**({"run": 1, "trains": 2} | wrong))
+        JungfrauSettings(**({"run": 1, "trains": 2} | wrong))
 
 
 def test_no_truth_file_is_bad_input(tmp_path):
