@@ -1,5 +1,6 @@
 """Reading raw files in blocks of frames."""
 
+import os
 import threading
 import tracemalloc
 from dataclasses import replace
@@ -11,11 +12,13 @@ import pytest
 from raw_runs import FIRST_TRAIN, KARABO_ID, SMALL, START_NS, make_file, replace_dataset
 
 from calibook.errors import BadInput
+from calibook.runs.places import frame_places
 from calibook.runs.raw_file import open_raw
 
 LAYOUTS = {
     "contiguous": {},
     "chunks of a train": {"chunks": (1, 4, 32, 64)},
+    "chunks of frames that reach beyond the end": {"chunks": (4, 3, 32, 64)},
     "chunks of a frame, gzip": {"chunks": (1, 1, 32, 64), "compression": "gzip", "shuffle": True},
     "chunks across trains and pixels, lzf": {"chunks": (4, 3, 10, 64), "compression": "lzf"},
     "extensible, big-endian": {"chunks": (2, 4, 32, 64), "maxshape": (None, 4, 32, 64), "dtype": ">u2"},
@@ -72,6 +75,70 @@ def test_the_layout_of_a_dataset_does_not_matter(made, layout):
     replace_dataset(made.path, f"{made.data}/adc", **LAYOUTS[layout])
     with open_raw(made.path, SMALL, KARABO_ID) as raw:
         _assert_reads(raw, made)
+
+
+def test_a_virtual_dataset_is_read_through_hdf5(made):
+    with h5py.File(made.path, "r+") as f:
+        group = f[made.data]
+        group.move("adc", "elsewhere")
+        layout = h5py.VirtualLayout(made.adc.shape, "u2")
+        layout[:] = h5py.VirtualSource(group["elsewhere"])
+        group.create_virtual_dataset("adc", layout)
+    with open_raw(made.path, SMALL, KARABO_ID) as raw:
+        _assert_reads(raw, made)
+
+
+@pytest.mark.parametrize(
+    ("options", "in_place"),
+    [
+        ({}, True),
+        ({"chunks": (4, 3, 32, 64)}, True),
+        ({"chunks": (1, 1, 16, 64)}, False),
+        ({"chunks": (1, 4, 32, 64), "compression": "gzip"}, False),
+        ({"chunks": (1, 4, 32, 64), "fletcher32": True}, False),
+        ({"dtype": ">u2"}, False),
+    ],
+)
+def test_places_are_those_of_the_frames_or_none(made, options, in_place):
+    replace_dataset(made.path, f"{made.data}/adc", **options)
+    with h5py.File(made.path) as f:
+        places = frame_places(f[f"{made.data}/adc"], 2)
+    assert (places is not None) == in_place
+    if places is not None:
+        content = made.path.read_bytes()
+        for place, frame in zip(places, made.adc.reshape(24, -1), strict=True):
+            assert content[place : place + frame.nbytes] == frame.tobytes()
+
+
+def test_chunks_that_were_never_written_have_no_place(made):
+    with h5py.File(made.path, "r+") as f:
+        f.create_dataset("holes", (6, 4, 32, 64), "u2", chunks=(1, 4, 32, 64))[2] = 7
+        assert frame_places(f["holes"], 2) is None
+        assert frame_places(f.create_dataset("empty", (6, 4, 32, 64), "u2"), 2) is None
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_all_frames_of_some_pixels(made, layout):
+    replace_dataset(made.path, f"{made.data}/adc", **LAYOUTS[layout])
+    with open_raw(made.path, SMALL, KARABO_ID) as raw:
+        for first, last in ((0, 1), (100, 1100), (2000, 2048), (0, 2048)):
+            block = raw.read_pixels(first, last)
+            for key, expected in (("adc", made.adc), ("gain", made.gain)):
+                np.testing.assert_array_equal(block.images[key], expected.reshape(24, -1)[:, first:last])
+        np.testing.assert_array_equal(block.cells, made.cells.ravel())
+
+
+def test_a_file_that_lost_its_end_names_dataset_and_train(made):
+    """As when it is overwritten while it is read."""
+    replace_dataset(made.path, f"{made.data}/gain")
+    with h5py.File(made.path) as f:
+        place = f[f"{made.data}/gain"].id.get_offset()
+    with open_raw(made.path, SMALL, KARABO_ID) as raw:
+        os.truncate(made.path, place + 3 * 4 * 2048 + 5)
+        for read in (lambda: _read(raw, 8), lambda: raw.read_pixels(0, 2048)):
+            with pytest.raises(BadInput, match="ends before its data") as error:
+                read()
+            assert (error.value.dataset, error.value.train) == (f"{made.data}/gain", FIRST_TRAIN + 3)
 
 
 def test_padding_is_not_read(made):

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from math import prod
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -18,6 +18,7 @@ from calibook.errors import BadInput
 from calibook.runs.checks import RawChecks, open_h5
 from calibook.runs.discover import module_of
 from calibook.runs.names import parse_file_name
+from calibook.runs.raw_images import RawImages, UnreadableEntry
 
 
 @dataclass(frozen=True)
@@ -71,6 +72,12 @@ class RawModuleFile:
         self._entries = _entries(first, self.count)
         self._count_frames()
         self._cells = self.ids(detector.cell_key).astype("i8").reshape(self.n_frames)
+        self._descriptor = os.open(path, os.O_RDONLY)
+        frame_axes = 2 if detector.frames_in_train else 1
+        self._images = {
+            key: RawImages(h5file[f"{self.data_path}/{key}"], self._descriptor, frame_axes)
+            for key in detector.image_keys
+        }
 
     def __enter__(self) -> Self:
         return self
@@ -82,6 +89,9 @@ class RawModuleFile:
 
     def close(self) -> None:
         """Close the file."""
+        for images in self._images.values():
+            images.close()
+        os.close(self._descriptor)
         self.h5file.close()
 
     @property
@@ -145,66 +155,62 @@ class RawModuleFile:
 
         Raises BadInput with dataset and train where the file can't be read.
         """
-        if frames < 1:
-            raise ValueError(f"a block of {frames} frames")
-        chosen = np.arange(self.n_entries) if entries is None else np.asarray(entries)
-        step = max(1, frames // self.frames_per_entry)
-        parts = [chosen[start : start + step] for start in range(0, len(chosen), step)]
-        buffers = [self._new_buffers(min(step, len(chosen))) for _ in range(min(2, len(parts)))]
+        parts = self.parts(frames, entries)
+        buffers = [self.new_buffers(len(parts[0])) for _ in parts[:2]]
         with ThreadPoolExecutor(1, "reader") as reader:
-            ahead = reader.submit(self._read_block, parts[0], buffers[0]) if parts else None
+            ahead = reader.submit(self.read, parts[0], buffers[0]) if parts else None
             for number in range(1, len(parts) + 1):
                 assert ahead is not None
                 block = ahead.result()
                 if number < len(parts):
-                    ahead = reader.submit(self._read_block, parts[number], buffers[number % 2])
+                    ahead = reader.submit(self.read, parts[number], buffers[number % 2])
                 yield block
 
-    def _new_buffers(self, entries: int) -> dict[str, np.ndarray]:
-        return {
-            key: np.empty(
-                (entries, *self._dataset(key).shape[1:]), self._dataset(key).dtype.newbyteorder("=")
-            )
-            for key in self.detector.image_keys
-        }
+    def parts(self, frames: int, entries: np.ndarray | None = None) -> list[np.ndarray]:
+        """Entries in parts of at most `frames` frames (but at least one entry): i8 arrays, for `read`."""
+        if frames < 1:
+            raise ValueError(f"a block of {frames} frames")
+        chosen = np.arange(self.n_entries) if entries is None else np.asarray(entries)
+        step = max(1, frames // self.frames_per_entry)
+        return [chosen[start : start + step] for start in range(0, len(chosen), step)]
 
-    def _dataset(self, key: str) -> h5py.Dataset:
-        return self.h5file[f"{self.data_path}/{key}"]
+    def new_buffers(self, entries: int) -> dict[str, np.ndarray]:
+        """Buffers that `read` fills."""
+        return {key: images.new_buffer(entries) for key, images in self._images.items()}
 
-    def _read_block(self, entries: np.ndarray, buffers: dict[str, np.ndarray]) -> Block:
+    def read(self, entries: np.ndarray, buffers: dict[str, np.ndarray]) -> Block:
+        """A block of these entries, its images in the buffers. Any number of threads may read at once.
+
+        Raises BadInput with dataset and train where the file can't be read.
+        """
         frames = len(entries) * self.frames_per_entry
-        images = {}
+        found = {}
         for key, buffer in buffers.items():
-            self._read(key, entries, buffer)
-            images[key] = buffer[: len(entries)].reshape(
-                frames, prod(buffer.shape[1:]) // self.frames_per_entry
-            )
+            try:
+                self._images[key].read(self._entries[entries], buffer)
+            except UnreadableEntry as error:
+                raise self._bad(key, int(entries[error.number]), error) from None
+            found[key] = buffer[: len(entries)].reshape(frames, -1)
         cells = self._cells.reshape(self.n_entries, self.frames_per_entry)[entries].ravel()
-        return Block(entries, frames, images, cells)
+        return Block(entries, frames, found, cells)
 
-    def _read(self, key: str, entries: np.ndarray, buffer: np.ndarray) -> None:
-        """Read entries into the first rows of a buffer."""
-        dataset = self._dataset(key)
-        row = 0
-        for low, high in _runs(self._entries[entries]):
-            try:
-                dataset.read_direct(buffer, np.s_[low:high], np.s_[row : row + high - low])
-            except (OSError, RuntimeError) as error:
-                entry = int(entries[row + self._first_unreadable(dataset, low, high, buffer) - low])
-                train = int(self.trains_of(entry, entry + 1)[0])
-                raise BadInput(
-                    self.path, f"can't be read: {error}", f"{self.data_path}/{key}", train
-                ) from None
-            row += high - low
+    def read_pixels(self, first: int, last: int) -> Block:
+        """All entries, but of their images only the pixels first to last, excluded.
 
-    @staticmethod
-    def _first_unreadable(dataset: h5py.Dataset, low: int, high: int, buffer: np.ndarray) -> int:
-        for position in range(low, high):
+        For what needs all frames of a pixel at once; memory is for the caller
+        to mind. Otherwise as `read`.
+        """
+        found = {}
+        for key, images in self._images.items():
             try:
-                dataset.read_direct(buffer, np.s_[position : position + 1], np.s_[:1])
-            except (OSError, RuntimeError):
-                return position
-        return low
+                found[key] = images.read_pixels(self._entries, first, last)
+            except UnreadableEntry as error:
+                raise self._bad(key, error.number, error) from None
+        return Block(np.arange(self.n_entries), self.n_frames, found, self._cells)
+
+    def _bad(self, key: str, entry: int, error: Exception) -> BadInput:
+        train = int(self.trains_of(entry, entry + 1)[0])
+        return BadInput(self.path, f"can't be read: {error}", f"{self.data_path}/{key}", train)
 
 
 def open_raw(path: Path | str, detector: Detector, karabo_id: str) -> RawModuleFile:
@@ -232,9 +238,3 @@ def open_raw(path: Path | str, detector: Detector, karabo_id: str) -> RawModuleF
 def _entries(first: np.ndarray, count: np.ndarray) -> np.ndarray:
     """Positions on axis 0 of the raw datasets that belong to trains: i8 (n_entries,)."""
     return np.repeat(first - (np.cumsum(count) - count), count) + np.arange(count.sum())
-
-
-def _runs(positions: np.ndarray) -> Iterator[tuple[int, int]]:
-    """Ranges of successive positions: [5, 6, 7, 9] is (5, 8), (9, 10)."""
-    for part in np.split(positions, np.flatnonzero(np.diff(positions) != 1) + 1):
-        yield int(part[0]), int(part[-1]) + 1
