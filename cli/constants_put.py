@@ -81,7 +81,7 @@ def put(store: Store, file: Path, given: tuple[str, ...], as_json: bool, **optio
     missing = [
         name for name in (facts.conditions if facts else ()) if name not in {c.name for c in conditions}
     ]
-    if missing:
+    if missing and options["run"] is None:  # a run says by leaving a condition out that it has the default
         click.echo(f"Not given, so only runs without them find it: {', '.join(missing)}.", err=True)
 
 

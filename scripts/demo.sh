@@ -10,15 +10,31 @@ export PATH=$bin:$PATH
 step() { printf '\n\033[1m== %s\033[0m\n' "$1"; }
 show() { printf '   $ %s\n' "$*"; "$@"; }
 
+if [ -e "$demo" ] && [ ! -e "$demo/.calibook-demo" ]; then
+    echo "$demo is there and was not made by the demo; choose another folder: make demo DEMO=FOLDER"
+    exit 1
+fi
 rm -rf "$demo"
 mkdir -p "$demo"
-detector=(--out-folder "$raw" --modules 2 --seed 1 --no-report)
+touch "$demo/.calibook-demo"
+
+# Two runs at a time; what they print is kept beside them.
+simulate() {
+    local run=$1
+    shift
+    local command=(calibook simulate jungfrau --out-folder "$raw" --modules 2 --seed 1 --run "$run" --trains 50 "$@")
+    printf '   $ %s\n' "${command[*]}"
+    "${command[@]}" --no-report >"$demo/simulate-r$run.log" 2>&1 || { cat "$demo/simulate-r$run.log"; return 1; }
+}
+both() { for job in $(jobs -p); do wait "$job"; done; }
 
 step "1/4  Simulate: three dark runs, one for each gain stage, and a lit run"
-show calibook simulate jungfrau "${detector[@]}" --run 1 --trains 60 --scene dark --gain-mode dynamic
-show calibook simulate jungfrau "${detector[@]}" --run 2 --trains 60 --scene dark --gain-mode forceswitchg1
-show calibook simulate jungfrau "${detector[@]}" --run 3 --trains 60 --scene dark --gain-mode forceswitchg2
-show calibook simulate jungfrau "${detector[@]}" --run 4 --trains 60 --scene rings
+simulate 4 --scene rings &
+simulate 1 --scene dark --gain-mode dynamic &
+both
+simulate 2 --scene dark --gain-mode forceswitchg1 &
+simulate 3 --scene dark --gain-mode forceswitchg2 &
+both
 
 step "2/4  Constants: offset, noise, bad pixels from the darks; the gain as its maker measured it"
 show calibook jungfrau dark --in-folder "$raw" --run-high 1 --run-medium 2 --run-low 3 --out-folder "$darks"
@@ -37,6 +53,17 @@ show calibook reproduce "$record"
 
 work=$(find "$proc/calibook" -mindepth 1 -maxdepth 1 -type d | head -n 1)
 dark_work=$(find "$darks/calibook" -mindepth 1 -maxdepth 1 -type d | head -n 1)
+
+step "Against the truth"
+"$bin/python" - "$dark_work/verdict.json" "$work/verdict.json" <<'PYTHON'
+import json, sys
+
+for path in sys.argv[1:]:
+    for name, figure in json.load(open(path))["figures"].items():
+        if name.startswith("truth_"):
+            print(f"   {name:28} {figure['value']:12.3g} {figure['unit']:4} {figure['status']:5} {figure['meaning']}")
+PYTHON
+
 cat <<TEXT
 
 The demo is done. Look at:

@@ -119,7 +119,8 @@ def test_constants_go_into_the_store_in_the_facility_s_order(darks):
 
 
 def replace_conditions(task, conditions):
-    return replace(task, about={**task.about, "conditions": {**task.about["conditions"], **conditions}})
+    changed = {**task.about["conditions"], **conditions}
+    return replace(task, about={**task.about, "conditions": changed, "valid_for": [changed]})
 
 
 def test_runs_in_another_order_are_refused(darks):

@@ -107,6 +107,18 @@ def test_darks_of_different_conditions_are_refused(world):
         darks(world, {"G0": 1, "G1": 1, "G2": 3})
 
 
+def test_forced_switching_serves_dynamic_gain_and_fixed_gain_serves_itself(world):
+    write_darks(world)
+    (task,) = darks(world).tasks
+    assert [conditions.get("Gain mode") for conditions in task.about["valid_for"]] == [None]
+    world.write_run(3, np.full(SHAPE, 3000), np.full(SHAPE, 2), gain_mode="fixg2")
+    with pytest.raises(BadParameter, match="three runs of one kind"):
+        darks(world)
+    world.write_run(2, np.full(SHAPE, 3000), np.full(SHAPE, 1), gain_mode="fixg1")
+    (task,) = darks(world).tasks
+    assert [conditions.get("Gain mode") for conditions in task.about["valid_for"]] == [1.0, 2.0, 3.0]
+
+
 def test_a_simulation_names_the_files_that_it_will_write(world):
     plan = plan_simulation(
         world.detector,

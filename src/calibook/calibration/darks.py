@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ import numpy as np
 
 from calibook.calibration.resources import BLOCK_FRAMES
 from calibook.constants import Condition, Constant, Store, as_stored
-from calibook.detectors.base import Detector
+from calibook.detectors.base import ConditionValue, Detector
 from calibook.errors import BadInput
 from calibook.files import read_json, write_json
 from calibook.kernels.darks import DarkSums
@@ -138,32 +138,32 @@ def put_darks(
     Doing it again changes nothing: the same content is one entry.
     """
     about = task.about
-    store = Store(about["store"])
     put = []
     for calibration, array in arrays.items() if inject else ():
         facts = detector.constants[calibration]
-        conditions = [
-            Condition(name, value, *(2 * [detector.tolerances.get(name, 0.0)]))
-            for name, value in detector.conditions_of(calibration, about["conditions"]).items()
-        ]
-        put.append(
-            store.put(
-                as_stored(
-                    array.astype(facts.dtype),
-                    _AXES if array.ndim == len(_AXES) else _AXES_NO_GAIN,
-                    facts.dims,
-                ),
+        stored = as_stored(array.astype(facts.dtype), _AXES, facts.dims)
+        for valid_for in about["valid_for"]:
+            constant = Store(about["store"]).put(
+                stored,
                 calibration=calibration,
                 pdu=about["unit"],
                 detector_type=detector.detector_type,
-                conditions=conditions,
+                conditions=_conditions(detector, calibration, valid_for),
                 begin=about["begin"],
                 dims=facts.dims,
                 raw_location=", ".join(Path(path).name for path in task.inputs),
             )
-        )
+            put.append(constant)
     write_json(task.outputs[0], {"unit": about["unit"], "constants": [c.to_dict() for c in put]})
     return put
+
+
+def _conditions(detector: Detector, calibration: str, found: Mapping[str, ConditionValue]) -> list[Condition]:
+    """What a kind of constant depends on, with the detector's tolerances."""
+    return [
+        Condition(name, value, *(2 * [detector.tolerances.get(name, 0.0)]))
+        for name, value in detector.conditions_of(calibration, found).items()
+    ]
 
 
 def made_constants(plan: Plan) -> list[dict[str, Any]]:

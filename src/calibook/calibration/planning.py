@@ -20,7 +20,7 @@ from calibook.calibration.resources import (
     raw_size_mb,
 )
 from calibook.constants import Store
-from calibook.detectors.base import Detector
+from calibook.detectors.base import ConditionValue, Detector
 from calibook.detectors.geometry import geometry_of
 from calibook.errors import BadParameter
 from calibook.procedures.tasks import Plan, Task
@@ -106,8 +106,8 @@ def plan_darks(
 ) -> Plan:
     """One task per module, over the dark runs of all gain stages.
 
-    runs: {gain stage: run number}. The conditions are those of the first stage's
-        run; the others may differ from it in the gain mode alone.
+    runs: {gain stage: run number}, high gain first. Their conditions may differ
+        in the gain mode alone: see `_valid_for`.
     constants: calibrations whose latest entry before these darks is pinned,
         for the difference that the report shows
     geometry_file: for the pictures; one that can't be read raises BadParameter here
@@ -124,6 +124,7 @@ def plan_darks(
     }
     _same_operation(runs, read)
     found = read[first]
+    valid_for = _valid_for(runs, read)
     begin = min(conditions.start for conditions in read.values())
     # Strictly before these darks, or a second run would find what the first one made.
     before = replace(found, start=begin - timedelta(milliseconds=1))
@@ -143,6 +144,7 @@ def plan_darks(
                     "unit": pins.store.unit_of(karabo_id, aggregator, begin),
                     "begin": begin.isoformat(timespec="milliseconds"),
                     "conditions": found.conditions,
+                    "valid_for": valid_for,
                     "store": str(pins.store.folder),
                     "files": paths,
                 },
@@ -212,6 +214,25 @@ def _same_operation(runs: Mapping[str, int], read: Mapping[str, RunConditions]) 
                 f"dark runs {runs[first]} ({first}) and {runs[stage]} ({stage}) were taken under "
                 f"different conditions ({what}); they can't make one set of constants"
             )
+
+
+def _valid_for(runs: Mapping[str, int], read: Mapping[str, RunConditions]) -> list[dict[str, ConditionValue]]:
+    """Conditions that the constants of these darks serve.
+
+    Stages reached by forced switching serve dynamic gain, which has no gain
+    mode among its conditions. Stages held by a fixed gain mode serve fixed gain:
+    the modes of these runs, and mode 1, high gain. The two are not the same.
+    """
+    first, *others = (dict(conditions.conditions) for conditions in read.values())
+    fixed = [conditions["Gain mode"] for conditions in others if "Gain mode" in conditions]
+    if not fixed and "Gain mode" not in first:
+        return [first]
+    if len(fixed) < len(others):
+        raise BadParameter(
+            f"dark runs {', '.join(map(str, runs.values()))}: some were taken with a fixed gain mode and "
+            "some with forced switching; give three runs of one kind"
+        )
+    return [{**first, "Gain mode": mode} for mode in sorted({1.0, *map(float, fixed)})]
 
 
 def _corrected_name(file: RawFile) -> str:
