@@ -134,7 +134,7 @@ def test_pixels_without_lines_are_bad_and_get_the_median(lines):
 
 
 def test_too_few_points_make_no_line(scan, thresholds):
-    lines = characterise_scan(SMALL, scan, thresholds, ScanOptions(after=400))
+    lines = characterise_scan(SMALL, scan, thresholds, ScanOptions(after=420))
     assert np.isnan(lines.slope[:, MEDIUM]).all() and np.isfinite(lines.slope[:, HIGH]).all()
 
 
