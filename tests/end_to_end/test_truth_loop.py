@@ -60,12 +60,12 @@ def test_photons_are_the_true_ones_in_each_gain_stage(single_cell):
 
 
 def test_burst_mode_has_constants_for_each_memory_cell(big_folder):
-    """16 cells with 20 dark frames each: the same goals, but a cell's noise is known to 16 % only."""
+    """16 cells with 16 dark frames each: the median of noises from 16 frames is 2 % below the true one."""
     options = ("--modules", 1, "--seed", 7, "--burst", "true")
-    found = truth_figures(big_folder / "burst", dark_trains=20, trains=6, options=options)
+    found = truth_figures(big_folder / "burst", dark_trains=16, trains=3, options=options)
     for stage in STAGES:
         assert abs(found[f"truth_offset_bias_adu_{stage}"]) < 0.1
-        assert abs(found[f"truth_noise_ratio_{stage}"] - 1) < 0.05
+        assert abs(found[f"truth_noise_ratio_{stage}"] - 1) < 0.03
         assert abs(found[f"truth_photon_bias_{stage}"]) < 1e-3
-    assert found["truth_bad_pixel_precision"] > 0.95
+    assert found["truth_bad_pixel_precision"] > 0.99
     assert found["truth_bad_pixel_recall"] > 0.99

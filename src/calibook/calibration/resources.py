@@ -32,7 +32,7 @@ def dark_memory_mb(detector: Detector, conditions: Mapping[str, ConditionValue])
 
 def corrected_size_mb(detector: Detector, files: Sequence[RawFile]) -> int:
     """Corrected values are not compressed; gain and mask shrink to almost nothing."""
-    raw = sum(file.path.stat().st_size for file in files)
+    raw = sum(file.path.stat().st_size for file in files if file.path.is_file())  # a link may dangle
     return int(raw * 4.4 / _itemsize(detector.image_keys)) // _MB
 
 
