@@ -64,3 +64,68 @@ def dark_window_shift(data, gain, mask, block, dark_range, fraction, iterations,
         shift[n, j, k] = found / 256
         data[part] -= np.where(corrected[part], shift[n, j, k], np.float32(0))
     return data, shift
+
+
+def _in_order(values):
+    """Sum one after the other, as a loop does; NumPy's own sum goes by pairs."""
+    return np.cumsum(values, dtype="f8")[-1] if len(values) else 0.0
+
+
+def _subtracted(data, used, shift):
+    return np.where(used, data - shift[:, None], data - np.float32(0)), shift
+
+
+def noise_peak_shift(data, gain, mask, search, bin_width, within, threshold, min_pixels, excluded):
+    """(corrected, shift)"""
+    used = (gain == 0) & ((mask & np.uint32(excluded)) == 0)
+    shift = np.zeros(len(data), "f4")
+    bins = max(3, int(np.ceil((search[1] - search[0]) / bin_width)))
+    for n in range(len(data)):
+        values = data[n][used[n] & (np.abs(data[n]) < 1e6)].astype("f8")
+        place = np.floor((values - search[0]) / bin_width)
+        counts = np.bincount(place[(place >= 0) & (place < bins)].astype(int), minlength=bins)
+        if counts.sum() < min_pixels or _in_order(values) / max(len(values), 1) > threshold:
+            continue
+        smooth = np.concatenate([[0], counts[:-2] + counts[1:-1] + counts[2:], [0]])
+        high = [
+            i for i in range(1, bins - 1)
+            if smooth[i] >= 0.3 * smooth.max() and smooth[i] >= smooth[max(i - 3, 0) : i + 4].max()
+        ]  # fmt: skip
+        peak = search[0] + bin_width * ((high[0] if high else int(np.argmax(smooth))) + 0.5)
+        for _ in range(4):
+            near = values[np.abs(values - peak) <= within] - peak
+            peak = peak + _in_order(near) / len(near) if len(near) else peak
+        shift[n] = peak
+    return _subtracted(data, used, shift)
+
+
+def stripe_shift(data, gain, mask, stripes, min_pixels, excluded):
+    """(corrected, shift)"""
+    used = (gain == 0) & ((mask & np.uint32(excluded)) == 0)
+    shift = np.zeros(len(data), "f4")
+    for n in range(len(data)):
+        values = data[n][used[n] & stripes & (np.abs(data[n]) < 1e6)]
+        if len(values) >= max(min_pixels, 1):
+            shift[n] = np.median(values) + np.float32(0)
+    return _subtracted(data, used, shift)
+
+
+def histogram_shift(data, gain, mask, reference, low, bin_width, largest, min_pixels, excluded):
+    """(corrected, shift)"""
+    used = (gain == 0) & ((mask & np.uint32(excluded)) == 0)
+    shift, tried, root = np.zeros(len(data), "f4"), int(largest / bin_width), np.sqrt(reference)
+    bins = len(root) + 2 * tried
+    for n in range(len(data)):
+        values = data[n][used[n] & (np.abs(data[n]) < 1e6)].astype("f8")
+        place = np.floor((values - (low - tried * bin_width)) / bin_width)
+        counts = np.bincount(place[(place >= 0) & (place < bins)].astype(int), minlength=bins)
+        if counts.sum() < min_pixels:
+            continue
+        own = np.sqrt(counts)
+        match = [_in_order(own[s : s + len(root)] * root) for s in range(2 * tried + 1)]
+        best, part = int(np.argmax(match)), 0.0
+        if 0 < best < 2 * tried:
+            bend = match[best - 1] - 2 * match[best] + match[best + 1]
+            part = 0.5 * (match[best - 1] - match[best + 1]) / bend if bend < 0 else 0.0
+        shift[n] = (best + part - tried) * bin_width
+    return _subtracted(data, used, shift)
