@@ -17,14 +17,14 @@ from calibook.detectors.jungfrau import JUNGFRAU, signal_ranges
 from calibook.kernels.packing import pack_constants
 from calibook.procedures.tasks import Task
 from calibook.simulation.jungfrau import simulate_run
-from calibook.simulation.settings import RunSettings
+from calibook.simulation.jungfrau_settings import JungfrauSettings
 
 _TRAINS = 160
 
 
 def comparisons(folder: Path) -> Iterator[Comparison]:
     """All comparisons of files; `folder` is on the disk that is measured."""
-    settings = RunSettings(run=1, trains=_TRAINS, modules=1, scene="flat", intensity=2.0)
+    settings = JungfrauSettings(run=1, trains=_TRAINS, modules=1, scene="flat", intensity=2.0)
     raw = simulate_run(folder / "raw", settings)[0]
     constants = jungfrau_constants()
     correction = Correction(pack_constants(**constants), signal_ranges("keV", 9.3))
