@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from calibook.calibration.dark_planning import plan_darks
 from calibook.calibration.darks import characterise_darks, made_constants, put_darks
-from calibook.calibration.planning import plan_darks
 from calibook.errors import BadInput
 
 CODES = (0, 1, 3)

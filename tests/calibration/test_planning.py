@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from calibook.calibration.planning import plan_correction, plan_darks, plan_simulation
-from calibook.errors import BadParameter, NoConstants
+from calibook.calibration.dark_planning import plan_darks
+from calibook.calibration.planning import plan_correction, plan_simulation
+from calibook.errors import BadInput, BadParameter, NoConstants
 
 SHAPE = (3, 1, 16, 64)
 WANTED = {"Offset10Hz": True, "BadPixelsDark10Hz": False}
@@ -88,6 +89,17 @@ def test_darks_have_a_task_per_module_over_three_runs(world):
     assert [task.name for task in plan.tasks] == ["JNGFR01", "JNGFR02"]
     assert [path.split("/")[-2] for path in plan.tasks[0].inputs] == ["r0001", "r0002", "r0003"]
     assert plan.tasks[0].about["begin"].startswith("2025-01-01T00:01:00")
+
+
+def test_a_module_that_a_dark_run_lacks_is_named_and_the_others_are_done(world):
+    write_darks(world, modules=(1, 2))
+    (world.folder / "raw" / "r0002" / "RAW-R0002-JNGFR02-S00000.h5").unlink()
+    plan = darks(world)
+    assert [task.name for task in plan.tasks] == ["JNGFR01"]
+    assert plan.problems == {"JNGFR02": "no file in the run of G1"}
+    (world.folder / "raw" / "r0003" / "RAW-R0003-JNGFR01-S00000.h5").unlink()
+    with pytest.raises(BadInput, match="no module has files in all dark runs"):
+        darks(world)
 
 
 def test_the_previous_constant_is_one_before_the_darks(world):

@@ -1,5 +1,6 @@
 """Whole reports: what is on the pages, and that nothing breaks them (flaws 1 to 18)."""
 
+import os
 import re
 import shutil
 
@@ -21,7 +22,8 @@ needs_latex = pytest.param("latex", marks=[pytest.mark.latex, pytest.mark.slow])
 @pytest.fixture(scope="module", params=["typst", needs_latex])
 def engine(request):
     if request.param == "latex" and not (shutil.which("lualatex") and shutil.which("latexmk")):
-        pytest.skip("lualatex and latexmk are not installed")
+        stop = pytest.fail if os.environ.get("CI") else pytest.skip
+        stop("lualatex and latexmk are not installed")
     return request.param
 
 
