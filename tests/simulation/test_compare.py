@@ -5,7 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from calibook.simulation.compare import comparable_pixels, compare_darks, compare_photons
+from calibook.simulation.compare import (
+    comparable_pixels,
+    compare_counts,
+    compare_darks,
+    compare_gains,
+    compare_photons,
+    compare_shifts,
+    compare_stages,
+)
 from calibook.simulation.jungfrau_truth import JungfrauTruth, PhotonTruth
 
 SHAPE = (2, 3, 4, 5)
@@ -76,3 +84,50 @@ def test_shapes_have_to_fit(truth):
         compare_darks(truth, truth.offset[:1], np.ones(SHAPE), truth.bad)
     with pytest.raises(ValueError, match="don't fit"):
         compare_photons(np.ones((3, 4, 5)), np.ones((3, 4, 4)), np.ones((4, 5), bool))
+
+
+def test_wrong_stages_of_samples_that_count():
+    true = np.zeros((2, 4, 5), "u1")
+    measured = true.copy()
+    measured[0, 0, :2] = 1
+    measured[1, 3, 3] = 2
+    usable = np.ones((4, 5), bool)
+    usable[0, 0] = False
+    assert compare_stages(true, measured, usable) == {"wrong_stage": pytest.approx(2 / 38)}
+    assert np.isnan(compare_stages(true, measured, ~usable & False)["wrong_stage"])
+
+
+def test_false_and_lost_photons():
+    true = np.array([[[0, 0, 0, 0, 1, 1, 2]]])
+    measured = np.array([[[0.1, 0.6, -3, np.nan, 1.2, 0.4, 0.2]]])
+    figures = compare_counts(true, measured, np.ones((1, 7), bool))
+    assert figures == {"false_photons": 0.25, "lost_photons": 0.5}
+    usable = np.array([[True, False, True, True, True, False, True]])
+    assert compare_counts(true, measured, usable) == {"false_photons": 0, "lost_photons": 0}
+
+
+def test_variance_of_shifts_that_is_left():
+    planted = np.array([[1.0, 10], [-1, 30], [1, 10], [-1, 30]])
+    assert compare_shifts(planted, planted + 5)["shift_variance_left"] == 0
+    assert compare_shifts(planted, 0 * planted)["shift_variance_left"] == 1
+    half = compare_shifts(planted, planted / 2)["shift_variance_left"]
+    assert half == pytest.approx(0.25)
+    none_found = np.where(planted < 20, planted, np.nan)
+    # Frames that keep a shift which others lost are further apart than before.
+    assert compare_shifts(planted, none_found)["shift_variance_left"] > 1
+    assert np.isnan(compare_shifts(np.ones((3, 2)), np.ones((3, 2)))["shift_variance_left"])
+
+
+def test_gains_bias_failures_and_pulls():
+    rng = np.random.default_rng(1)
+    true = np.full((4, 5000), 7.0)
+    measured = true * 1.002 + rng.normal(0, 0.1, true.shape)
+    measured[0, :100] = np.nan
+    good = np.ones(true.shape, bool)
+    good[3] = False
+    measured[3] = 99
+    figures = compare_gains(true, measured, good, np.full(true.shape, 0.05))
+    assert figures["gain_bias"] == pytest.approx(0.002, abs=5 * 0.1 / 7 / np.sqrt(15000))
+    assert figures["gain_failed"] == pytest.approx(100 / 15000)
+    assert figures["gain_pull_width"] == pytest.approx(2, rel=0.03)
+    assert set(compare_gains(true, measured, good)) == {"gain_bias", "gain_failed"}

@@ -87,5 +87,84 @@ def compare_photons(
     return figures
 
 
+def compare_stages(true_stage: np.ndarray, measured_gain: np.ndarray, usable: np.ndarray) -> dict[str, float]:
+    """Figure of the decision on gain stages, sample by sample.
+
+    true_stage, measured_gain: integers (frame, slow_scan, fast_scan)
+    usable: bool, broadcastable to it: samples that count, e.g. those of good pixels without snow
+
+    Returns `wrong_stage`, the share of samples in a wrong stage; NaN if none counts.
+    """
+    counted = np.broadcast_to(usable, np.shape(true_stage))
+    wrong = int(np.count_nonzero((np.asarray(true_stage) != measured_gain) & counted))
+    return {"wrong_stage": _share(wrong, int(np.count_nonzero(counted)))}
+
+
+def compare_counts(
+    true_photons: np.ndarray, measured: np.ndarray, usable: np.ndarray, threshold: float = 0.5
+) -> dict[str, float]:
+    """Figures of counting single photons, sample by sample.
+
+    true_photons: integers (frame, slow_scan, fast_scan), photons that hit
+    measured: float, same shape: corrected data, in photons
+    usable: bool, broadcastable to it: samples that count
+    threshold: from how much of a photon on a sample counts as one
+
+    Returns `false_photons`: share of samples without a photon that count as one or more,
+    `lost_photons`: share of samples of one photon that count as none.
+    """
+    counted = np.broadcast_to(usable, np.shape(true_photons))
+    seen = np.asarray(measured) >= threshold
+    empty, single = (counted & (np.asarray(true_photons) == k) for k in (0, 1))
+    return {
+        "false_photons": _share(int((empty & seen).sum()), int(empty.sum())),
+        "lost_photons": _share(int((single & ~seen).sum()), int(single.sum())),
+    }
+
+
+def compare_shifts(planted: np.ndarray, measured: np.ndarray) -> dict[str, float]:
+    """Figure of a correction of common mode.
+
+    planted, measured: float (frame, asic), ADU, shifts that were there and that were
+        found; not finite where nothing was found, which leaves the whole shift
+
+    Returns `shift_variance_left`: variance of planted - measured over that of planted;
+    NaN if nothing was planted.
+    """
+    found = np.where(np.isfinite(measured), measured, 0.0)
+    # A shift that never changes belongs to the offset.
+    variances = [
+        np.var(shifts.astype("f8"), axis=0).sum() for shifts in (planted - found, np.asarray(planted))
+    ]
+    return {"shift_variance_left": float(variances[0] / variances[1]) if variances[1] else np.nan}
+
+
+def compare_gains(
+    true_gain: np.ndarray, measured: np.ndarray, good: np.ndarray, error: np.ndarray | None = None
+) -> dict[str, float]:
+    """Figures of a gain characterisation.
+
+    true_gain, measured: float, same shape, in the same unit; measured is not finite where
+        it failed
+    good: bool, same shape: pixels (and cells) that count
+    error: estimated standard errors, same shape
+
+    Returns `gain_bias`: mean of measured / true - 1, `gain_failed`: share of good ones
+    without a gain, and, with `error`, `gain_pull_width`: standard deviation of
+    (measured - true) / error, 1 for honest errors. NaN where there is nothing to take it from.
+    """
+    finite = np.isfinite(measured) & good
+    true, found = (np.asarray(array)[finite].astype("f8") for array in (true_gain, measured))
+    n = int(np.count_nonzero(good))
+    figures = {
+        "gain_bias": float((found / true).mean() - 1) if len(true) else np.nan,
+        "gain_failed": _share(n - len(true), n),
+    }
+    if error is not None:
+        pull = (found - true) / np.asarray(error)[finite]
+        figures["gain_pull_width"] = float(pull.std()) if len(true) else np.nan
+    return figures
+
+
 def _share(part: int, whole: int) -> float:
     return part / whole if whole else np.nan
