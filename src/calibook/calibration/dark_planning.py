@@ -99,7 +99,7 @@ def _files_of(aggregator: str, by_stage: Mapping[str, Sequence[RawFile]]) -> dic
     files = {stage: [f for f in fs if f.aggregator == aggregator] for stage, fs in by_stage.items()}
     return {
         "module": next(f.module for fs in files.values() for f in fs),
-        "files": {stage: [str(f.path.resolve()) for f in fs] for stage, fs in files.items()},
+        "files": {stage: [str(f.absolute) for f in fs] for stage, fs in files.items()},
     }
 
 

@@ -67,7 +67,7 @@ def plan_correction(
             Task(
                 name=f"{file.aggregator}-S{file.sequence:05d}",
                 about=about,
-                inputs=[str(file.path.resolve())],
+                inputs=[str(file.absolute)],
                 outputs=[str(Path(out_folder).resolve() / _corrected_name(file))],
                 constants=indices,
                 memory_mb=correction_memory_mb(detector, found.conditions),

@@ -32,6 +32,11 @@ class RawFile:
     module: int
     sequence: int
 
+    @property
+    def absolute(self) -> Path:
+        """Absolute path with the file's own name, which says what it is, even where it is a link."""
+        return self.path.parent.resolve() / self.path.name
+
 
 def find_raw_files(
     in_folder: Path | str,
