@@ -1,0 +1,155 @@
+"""Correct frames of AGIPD: gain stage to photons, and in which order frames are best read.
+
+Constants weigh more than frames. So of some trains the frames of one memory
+cell after the other are corrected: a cell's constants are then fetched once
+for many frames. In the file frames keep the order of the raw one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+
+from calibook.detectors.agipd import ASIC_SHAPE
+from calibook.detectors.bad_pixels import INFORMATIONAL, BadPixels
+from calibook.kernels.analogue_gain import apply_scale, correct_frames
+from calibook.kernels.bits import ALL
+from calibook.kernels.dark_window import dark_window_shift
+from calibook.kernels.packing import PackedConstants
+from calibook.kernels.photons import round_photons
+from calibook.kernels.pixel_checks import melt_snow
+from calibook.runs.raw_file import RawModuleFile
+
+_EXCLUDED = int(ALL) & ~int(INFORMATIONAL)
+TRAINS_TOGETHER = 16
+"""With that many frames per fetch constants are a fifth of the bytes moved."""
+
+Baseline = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
+"""Takes data, gain, mask (frame, pixel); corrects data in place, returns its shift f4 (frame,) ADU."""
+
+
+@dataclass(frozen=True)
+class ChipMode:
+    """Options of the common mode of chips, see `kernels.dark_window`."""
+
+    dark_range: tuple[float, float] = (-30.0, 30.0)
+    fraction: float = 0.15
+    iterations: int = 4
+
+
+@dataclass(frozen=True)
+class AgipdCorrection:
+    """What is done to every frame.
+
+    constants: of `agipd_constants.pack_agipd`
+    nan_bits: data becomes NaN where the mask has one of these bits
+    medium_not_negative: medium signals below their offset count as 0
+    fixed_stage: of a run in a fixed-gain mode; None for adaptive gain
+    baseline: e.g. a functools.partial of one of `kernels.baseline`
+    snow_below: pixels not in high gain with less signal than this are snow, and
+        filled from their neighbours; in the unit of the result, None for not
+    rounding_threshold: photons are rounded to whole numbers with it; None leaves them
+    """
+
+    constants: PackedConstants
+    nan_bits: int = 0
+    medium_not_negative: bool = False
+    fixed_stage: int | None = None
+    baseline: Baseline | None = None
+    common_mode: ChipMode | None = None
+    snow_below: float | None = None
+    rounding_threshold: float | None = None
+
+
+@dataclass(frozen=True)
+class Shifts:
+    """What was taken from frames, ADU of high gain.
+
+    baseline: f4 (frame,); chips: f4 (frame, chips on slow_scan, chips on fast_scan)
+    """
+
+    baseline: np.ndarray
+    chips: np.ndarray
+
+    @property
+    def whole(self) -> np.ndarray:
+        """f4 (frame,), what `image.blShift` tells: the baseline's and the mean of the chips'."""
+        return self.baseline + self.chips.mean(axis=(1, 2), dtype=np.float32)
+
+
+def correct_agipd_frames(
+    raw: np.ndarray,
+    cells: np.ndarray,
+    correction: AgipdCorrection,
+    data: np.ndarray,
+    gain: np.ndarray,
+    mask: np.ndarray,
+    shape: tuple[int, int],
+) -> Shifts:
+    """Correct frames of one module: one fused pass, or two with baseline and common mode between.
+
+    raw: u2 (frame, 2, pixel); cells: i8 (frame,)
+    data, gain, mask: f4, u1, u4 (frame, pixel), overwritten with the result
+    shape: (slow_scan, fast_scan)
+    """
+    between = correction.baseline is not None or correction.common_mode is not None
+    correct_frames(
+        raw, cells, correction.constants, data, gain, mask,
+        nan_mask=correction.nan_bits, medium_not_negative=correction.medium_not_negative,
+        fixed_stage=correction.fixed_stage, offset_only=between,
+    )  # fmt: skip
+    x, g, m = (array.reshape(-1, *shape) for array in (data, gain, mask))
+    baseline = np.zeros(len(raw), np.float32)
+    if correction.baseline is not None:
+        baseline = correction.baseline(data, gain, mask)
+    chips = np.zeros((len(raw), shape[0] // ASIC_SHAPE[0], shape[1] // ASIC_SHAPE[1]), np.float32)
+    if (mode := correction.common_mode) is not None:
+        chips = dark_window_shift(
+            x, g, m, ASIC_SHAPE, mode.dark_range, mode.fraction, mode.iterations, excluded=_EXCLUDED
+        )
+    if between:
+        apply_scale(data, gain, mask, cells, correction.constants, correction.nan_bits)
+    if correction.snow_below is not None:
+        melt_snow(x, g, m, correction.snow_below, int(BadPixels.INTERPOLATED))
+    if correction.rounding_threshold is not None:
+        round_photons(data, correction.rounding_threshold)
+    return Shifts(baseline, chips)
+
+
+def select_frames(
+    raw: RawModuleFile, max_pulses: Sequence[int] = (), lit_pulses: Sequence[int] | None = None
+) -> None:
+    """Leave out frames of a raw file before they are read.
+
+    max_pulses: memory cells, as range(*max_pulses) takes them: [stop], [start, stop] or
+        [start, stop, step]; empty for all
+    lit_pulses: pulse IDs with light; None for all
+
+    Raises BadInput if no frame is left.
+    """
+    keep = np.ones(raw.n_entries, bool)
+    if max_pulses:
+        keep &= np.isin(raw.ids(raw.detector.cell_key), np.arange(*max_pulses))
+    if lit_pulses is not None:
+        keep &= np.isin(raw.ids("pulseId"), np.asarray(lit_pulses, "u8"))
+    if not keep.all():
+        raw.select(keep)
+
+
+def cell_by_cell(raw: RawModuleFile, frames: int, trains: int = TRAINS_TOGETHER) -> list[np.ndarray]:
+    """Entries of a raw file in the order in which they are best corrected, in parts of at most `frames`.
+
+    Of `trains` trains at a time, those of one memory cell stand together.
+    Returns i8 arrays, which together hold every entry once.
+    """
+    cell = raw.ids(raw.detector.cell_key)
+    ends = np.concatenate([[0], np.cumsum(raw.count)])
+    bounds = np.append(ends[:-1:trains], ends[-1])
+    parts = []
+    for start, stop in pairwise(bounds.tolist()):
+        order = start + np.argsort(cell[start:stop], kind="stable")
+        parts += [order[i : i + frames] for i in range(0, len(order), frames)]
+    return parts
