@@ -116,8 +116,9 @@ def damaged(detector, frames, tmp_path_factory) -> Path:
     """Output folder of the run with the damaged files, whose correction ends with exit code 1."""
     folder = tmp_path_factory.mktemp("damaged")
     raw = folder / "raw"
+    (folder / "tape").mkdir()
     # Archives are full of links: a good one is as good as its file, whatever that is called.
-    kept = write_module(raw, RUN, *frames, module=2).rename(folder / "on tape.h5")
+    kept = write_module(raw, RUN, *frames, module=2).rename(folder / "tape" / "4711.h5")
     (raw / f"r{RUN:04d}" / f"RAW-R{RUN:04d}-JNGFR02-S00000.h5").symlink_to(kept)
     write_module(raw, RUN, *frames)
     for what, damage in DAMAGES.items():
