@@ -3,6 +3,7 @@ import re
 import analogue_twins as twins
 import numpy as np
 import pytest
+from flat_fields import signals
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numba import njit, types
@@ -65,6 +66,21 @@ def test_up_to_a_photon_per_pixel_95_percent_of_the_variance_go(mean_photons):
     data += blown_up(planted)
     found = dark_window_shift(data, gain, mask, ASIC)
     assert np.var(found - planted) < 0.05 * np.var(planted)
+
+
+@pytest.mark.parametrize(("mean_photons", "pull"), [(0.1, 0.46), (0.45, 2.1), (1.0, 4.7)])
+def test_shared_charge_pulls_all_shifts_up_alike(mean_photons, pull):
+    """What the documentation says of it: variance goes, a mean error in proportion to the light stays."""
+    r = np.random.default_rng(0)
+    data = signals(r, 20, 4096, mean_photons, PHOTON, NOISE, cloud=0.05).reshape(20, 64, 64)
+    planted = r.normal(0, 8, 20).astype("f4")
+    data += planted[:, None, None]
+    wrong = (
+        dark_window_shift(data, np.zeros(data.shape, "u1"), np.zeros(data.shape, "u4"), ASIC)[:, 0, 0]
+        - planted
+    )
+    assert np.var(wrong) < 0.05 * np.var(planted)
+    assert wrong.mean() == pytest.approx(pull, abs=0.3)
 
 
 def test_a_bright_chip_is_left_alone():
