@@ -161,8 +161,16 @@ def test_status_tells_people_too(damaged):
     assert "calibook resume" in said
 
 
+def test_status_names_the_files_that_a_module_lacks(damaged):
+    found = json.loads(calibook("status", work_folder(damaged), "--json", expect=1).out)["problems"]
+    names = [f"RAW-R{RUN:04d}-JNGFR02-S{sequence:05d}.h5" for sequence in SEQUENCE.values()]
+    assert [Path(path).name for path in found] == names
+    assert all("missing, though other modules have" in why for why in found.values())
+
+
 def test_the_verdict_fails(damaged):
     found = figures(work_folder(damaged))
+    assert found["files_unusable"]["value"] == len(DAMAGES)
     assert found["tasks_failed"]["value"] == len(DAMAGES)
     assert found["tasks_failed"]["status"] == "fail"
 

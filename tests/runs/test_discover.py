@@ -7,7 +7,7 @@ from raw_runs import make_control, make_file
 
 from calibook.detectors.jungfrau import JUNGFRAU
 from calibook.errors import BadInput, BadParameter
-from calibook.runs.discover import find_karabo_id, find_raw_files, karabo_ids
+from calibook.runs.discover import find_karabo_id, find_raw_files, karabo_ids, missing_files
 
 
 @pytest.fixture
@@ -50,6 +50,12 @@ def test_modules_and_sequences_can_be_chosen(named):
 def test_asking_for_what_does_not_exist_names_what_does(named, choice, message):
     with pytest.raises(BadParameter, match=message):
         find_raw_files(named, 4, JUNGFRAU, **choice)
+
+
+def test_files_that_one_module_lacks_are_named(named):
+    missing = missing_files(find_raw_files(named, 4, JUNGFRAU))
+    assert list(missing) == [str(named / "r0004" / "RAW-R0004-JNGFR02-S00001.h5")]
+    assert missing_files(find_raw_files(named, 4, JUNGFRAU, sequences=[0])) == {}
 
 
 def test_a_run_without_this_detector_names_what_it_has(tmp_path):

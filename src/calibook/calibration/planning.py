@@ -21,7 +21,7 @@ from calibook.detectors.base import Detector
 from calibook.detectors.geometry import geometry_of
 from calibook.procedures.tasks import Plan, Task
 from calibook.runs.conditions import RunConditions, read_conditions
-from calibook.runs.discover import RawFile, find_karabo_id, find_raw_files
+from calibook.runs.discover import RawFile, find_karabo_id, find_raw_files, missing_files
 from calibook.runs.names import FileName, corrected_name, run_folder_name
 
 
@@ -83,6 +83,7 @@ def plan_correction(
         },
         conditions=detector.shown(found.conditions),
         constants=pins.entries,
+        problems=missing_files(files),
         space_mb=corrected_size_mb(detector, files),
     )
 

@@ -16,7 +16,7 @@ import h5py
 from calibook.detectors.base import Detector
 from calibook.errors import BadInput, BadParameter
 from calibook.runs.layout import source_ids
-from calibook.runs.names import raw_files_in, run_folder
+from calibook.runs.names import RAW, FileName, raw_files_in, run_folder
 
 ALL = -1
 """In a list of modules or sequences: every one that exists."""
@@ -66,6 +66,20 @@ def find_raw_files(
     files = _select(files, "modules", [file.module for file in files], modules)
     files = _select(files, "sequences", [file.sequence for file in files], sequences)
     return sorted(files, key=lambda file: (file.module, file.sequence))
+
+
+def missing_files(files: Iterable[RawFile]) -> dict[str, str]:
+    """Files that a module lacks although another one has that sequence: {path where it should be: why}."""
+    there = list(files)
+    present = {(file.module, file.sequence) for file in there}
+    missing = {}
+    for module in sorted({file.module for file in there}):
+        one = next(file for file in there if file.module == module)
+        for sequence in sorted({file.sequence for file in there}):
+            if (module, sequence) not in present:
+                path = one.path.with_name(str(FileName(RAW, one.run, one.aggregator, sequence)))
+                missing[str(path)] = "missing, though other modules have a file of this sequence"
+    return missing
 
 
 def _select(files: list[RawFile], what: str, numbers: list[int], wanted: Sequence[int]) -> list[RawFile]:
