@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -28,14 +29,14 @@ def correct(
     threads: int = 2,
     order: Callable[[list], list] = lambda blocks: blocks,
 ) -> None:
-    """Write the corrected file, with the blocks in a chosen order."""
+    """Write the corrected file, with the blocks in a chosen order, from several threads."""
     with (
         open_raw(made.path, made.detector, made.karabo_id) as raw,
-        CorrectedWriter(target, raw, made.detector, threads=threads) as writer,
+        CorrectedWriter(target, raw, made.detector) as writer,
+        ThreadPoolExecutor(threads) as pool,
     ):
         blocks = [
             (replace(block, images={}), *corrected_arrays(block.images["adc"], block.images["gain"]))
             for block in raw.blocks(frames)
         ]
-        for arguments in order(blocks):
-            writer.write(*arguments)
+        list(pool.map(lambda arguments: writer.write(*arguments), order(blocks)))

@@ -1,19 +1,15 @@
-"""Correct one raw file: read blocks of frames, correct them in threads, write them."""
+"""Correct one raw file of a detector that tells the gain stage by a code."""
 
 from __future__ import annotations
 
-import os
 import time
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from calibook.calibration.resources import BLOCK_FRAMES
-from calibook.calibration.tally import Tally
+from calibook.calibration.workers import correct_all, worker_threads
 from calibook.detectors.bad_pixels import INFORMATIONAL
 from calibook.detectors.base import Detector
 from calibook.kernels.bits import ALL
@@ -24,6 +20,8 @@ from calibook.kernels.photons import round_photons
 from calibook.procedures.tasks import Task
 from calibook.runs.corrected_file import CorrectedWriter
 from calibook.runs.raw_file import Block, open_raw
+
+__all__ = ["CommonMode", "Correction", "correct_file", "worker_threads"]
 
 # Pixels with other than these bits neither estimate the common mode nor are corrected for it.
 _EXCLUDED = int(ALL) & ~int(INFORMATIONAL)
@@ -59,28 +57,6 @@ class Correction:
     rounding_threshold: float | None = None
 
 
-@dataclass(frozen=True)
-class _Outputs:
-    """Buffers of a block: f4, u1, u4 (frames, pixels)."""
-
-    data: np.ndarray
-    gain: np.ndarray
-    mask: np.ndarray
-
-    @classmethod
-    def empty(cls, frames: int, pixels: int) -> _Outputs:
-        shape = (frames, pixels)
-        return cls(np.empty(shape, "f4"), np.empty(shape, "u1"), np.empty(shape, "u4"))
-
-    def part(self, start: int, stop: int) -> _Outputs:
-        return _Outputs(self.data[start:stop], self.gain[start:stop], self.mask[start:stop])
-
-
-def worker_threads() -> int:
-    """Threads of a task: CALIBOOK_THREADS, else the CPUs that this process may use."""
-    return int(os.environ.get("CALIBOOK_THREADS") or len(os.sched_getaffinity(0)))
-
-
 def correct_file(
     detector: Detector, task: Task, correction: Correction, threads: int | None = None
 ) -> dict[str, Any]:
@@ -92,21 +68,18 @@ def correct_file(
     Raises BadInput with file, dataset and train if the raw file can't be used.
     """
     began = time.perf_counter()
-    threads = threads or worker_threads()
-    target = Path(task.outputs[0])
     with (
         open_raw(task.inputs[0], detector, task.about["karabo_id"]) as raw,
-        CorrectedWriter(target, raw, detector, threads=threads) as writer,
-        ThreadPoolExecutor(threads, "correct") as pool,
+        CorrectedWriter(Path(task.outputs[0]), raw, detector) as writer,
     ):
-        tally = Tally(raw.image_shape, correction.ranges)
-        buffers = _Outputs.empty(max(BLOCK_FRAMES, raw.frames_per_entry), int(np.prod(raw.image_shape)))
-        for block in raw.blocks(BLOCK_FRAMES):
-            outputs = buffers.part(0, block.frames)
-            _correct_block(pool, threads, block, outputs, correction, raw.image_shape)
-            tally.add(outputs.data, outputs.gain, outputs.mask)
-            writer.write(block, outputs.data, outputs.gain, outputs.mask)
-        results = tally.results()
+
+        def correct(
+            block: Block, data: np.ndarray, gain: np.ndarray, mask: np.ndarray
+        ) -> dict[str, np.ndarray]:
+            _correct_frames(block, data, gain, mask, correction, raw.image_shape)
+            return {}
+
+        results = correct_all(raw, writer, correct, correction.ranges, threads=threads).results()
         results["train_ids"] = raw.train_ids
         results["trains"] = raw.n_trains
     return {
@@ -117,53 +90,40 @@ def correct_file(
     }
 
 
-def _correct_block(
-    pool: ThreadPoolExecutor,
-    threads: int,
+def _correct_frames(
     block: Block,
-    outputs: _Outputs,
+    data: np.ndarray,
+    gain: np.ndarray,
+    mask: np.ndarray,
     correction: Correction,
     shape: tuple[int, int],
 ) -> None:
-    """Share the frames of a block among the threads."""
-    bounds = np.linspace(0, block.frames, min(threads, block.frames) + 1).astype(int)
-    jobs = [
-        pool.submit(_correct_frames, block, start, stop, outputs.part(start, stop), correction, shape)
-        for start, stop in pairwise(bounds)
-    ]
-    for job in jobs:
-        job.result()
-
-
-def _correct_frames(
-    block: Block, start: int, stop: int, out: _Outputs, correction: Correction, shape: tuple[int, int]
-) -> None:
-    """Frames start to stop of a block: one fused pass, or three with common mode between."""
+    """One fused pass, or three with common mode between."""
     packed, nan_bits = correction.packed, correction.nan_bits
     options = correction.common_mode
     # Constants of single-cell mode are for the one cell in use, whatever its number.
-    cells = block.cells[start:stop] if packed.cells > 1 else np.zeros(stop - start, np.int64)
+    cells = block.cells if packed.cells > 1 else np.zeros(block.frames, np.int64)
     correct_planes(
-        block.images["adc"][start:stop],
-        block.images["gain"][start:stop],
+        block.images["adc"],
+        block.images["gain"],
         cells,
         packed,
-        out.data,
-        out.gain,
-        out.mask,
+        data,
+        gain,
+        mask,
         nan_mask=nan_bits,
         offset_only=options is not None,
     )
     if options is not None:
         common_mode(
-            out.data.reshape(-1, *shape),
-            out.gain.reshape(-1, *shape),
-            out.mask.reshape(-1, *shape),
+            data.reshape(-1, *shape),
+            gain.reshape(-1, *shape),
+            mask.reshape(-1, *shape),
             dark_range=options.dark_range,
             min_pixels=options.min_pixels,
             max_shift=options.max_shift,
             excluded=_EXCLUDED,
         )
-        apply_scale(out.data, out.gain, out.mask, cells, packed, nan_mask=nan_bits)
+        apply_scale(data, gain, mask, cells, packed, nan_mask=nan_bits)
     if correction.rounding_threshold is not None:
-        round_photons(out.data, correction.rounding_threshold)
+        round_photons(data, correction.rounding_threshold)

@@ -7,20 +7,22 @@ from collections.abc import Mapping, Sequence
 from calibook.detectors.base import ConditionValue, Detector
 from calibook.runs.discover import RawFile
 
-# Frames that are read, corrected and written at a time: large enough to keep
-# threads busy, small enough for the memory of a task not to depend on its file.
 BLOCK_FRAMES = 16
+BUFFERED_BYTES = 256 << 20
+"""Raw and corrected images that all threads of a task together hold: enough to keep them busy, and
+nothing that grows with the file."""
 _MB = 1 << 20
+_WORKERS = 8
 # Interpreter, libraries and compiled kernels of a notebook's kernel, measured.
 _BASE_MEMORY_MB = 400
 
 
 def correction_memory_mb(detector: Detector, conditions: Mapping[str, ConditionValue]) -> int:
-    """Constants (packed, and one kind as stored) and three blocks of frames."""
+    """Constants (packed, and one kind as stored), frames in work, and statistics of each thread."""
     stages = len(detector.gain_stages)
     constants = _cells(conditions) * stages * _pixels(detector) * (12 + 16)
-    per_pixel = _itemsize(detector.image_keys) + _itemsize(detector.corrected_keys)
-    return _BASE_MEMORY_MB + (constants + 3 * BLOCK_FRAMES * _pixels(detector) * per_pixel) // _MB
+    statistics = _WORKERS * _pixels(detector) * 20
+    return _BASE_MEMORY_MB + (constants + BUFFERED_BYTES + statistics) // _MB
 
 
 def dark_memory_mb(detector: Detector, conditions: Mapping[str, ConditionValue]) -> int:

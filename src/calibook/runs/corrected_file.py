@@ -5,12 +5,11 @@ before the first frame comes, so threads write them directly to these places.
 Integer images (gain stage, mask) compress well: threads deflate them outside
 HDF5's lock, and the chunks go into the file in the order of frames. Hence the
 file's bytes depend on its content alone, not on threads, blocks or time.
+The threads are those that call `write`.
 """
 
 from __future__ import annotations
 
-import os
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 from threading import Lock
@@ -24,8 +23,10 @@ from isal import isal_zlib
 from calibook.detectors.base import Detector
 from calibook.errors import CalibookError
 from calibook.files import whole_file
-from calibook.runs.datasets import ChunksInOrder, create_deflated, create_in_place, frame_offsets, write_at
+from calibook.runs.datasets import ChunksInOrder, create_deflated, create_in_place
+from calibook.runs.direct import ALIGNMENT, DirectFile
 from calibook.runs.layout import copy_index, copy_metadata
+from calibook.runs.places import frame_places, runs
 from calibook.runs.raw_file import Block, RawModuleFile
 
 # The level of the facility's files; its stream is the same on all x86-64 CPUs since SSE4.2.
@@ -44,11 +45,10 @@ class CorrectedWriter:
     raw: open raw file, from which METADATA, INDEX and IDs are carried over
     detector: its `corrected_keys` name the image datasets, in the order in
         which `write` takes them
-    threads: how many threads deflate and write
     """
 
-    def __init__(self, target: Path | str, raw: RawModuleFile, detector: Detector, *, threads: int = 2):
-        self.target, self.raw, self.detector, self.threads = Path(target), raw, detector, threads
+    def __init__(self, target: Path | str, raw: RawModuleFile, detector: Detector):
+        self.target, self.raw, self.detector = Path(target), raw, detector
         source = detector.corrected_source.format(karabo_id=raw.karabo_id, module=raw.module)
         self._index_path = f"{source}/{detector.index_group}"
         self._frame_values = {k: np.zeros(raw.n_frames, t) for k, t in detector.corrected_frame_keys.items()}
@@ -59,11 +59,10 @@ class CorrectedWriter:
     def __enter__(self) -> Self:
         with ExitStack() as stack:
             part = stack.enter_context(whole_file(self.target))
-            self._file = stack.enter_context(h5py.File(part, "w"))
+            align = {"alignment_threshold": self._frame_bytes(), "alignment_interval": ALIGNMENT}
+            self._file = stack.enter_context(h5py.File(part, "w", **align))
             self._create()
-            self._descriptor = os.open(part, os.O_WRONLY)
-            stack.callback(os.close, self._descriptor)
-            self._pool = stack.enter_context(ThreadPoolExecutor(self.threads, "writer"))
+            self._direct = stack.enter_context(DirectFile(part))
             self._on_exit = stack.pop_all()
         return self
 
@@ -73,7 +72,7 @@ class CorrectedWriter:
         if error is None:
             with self._on_exit:
                 self._write_frame_values()
-                self._verify()
+                self._finish()
         else:
             self._on_exit.__exit__(kind, error, trace)
 
@@ -91,15 +90,30 @@ class CorrectedWriter:
         per_entry = (raw.frames_per_entry,) if self.detector.frames_in_train else ()
         shape = (raw.n_entries, *per_entry, *raw.image_shape)
         chunk = (*(1 for _ in shape[:-2]), *raw.image_shape)
-        self._offsets: dict[str, np.ndarray] = {}
+        self._places: dict[str, np.ndarray] = {}
         deflated = {}
         for key, dtype in self.detector.corrected_keys.items():
             if np.dtype(dtype).kind == "f":
-                self._offsets[key] = frame_offsets(create_in_place(group, key, shape, chunk, dtype))
+                self._places[key] = self._reserve(create_in_place(group, key, shape, chunk, dtype))
             else:
                 deflated[key] = create_deflated(group, key, shape, chunk, dtype, DEFLATE_LEVEL)
         self._chunks = ChunksInOrder(deflated)
         self._file.flush()
+
+    def _frame_bytes(self) -> int:
+        """Of the smallest image that is written in place."""
+        pixels = self.raw.image_shape[0] * self.raw.image_shape[1]
+        sizes = [
+            np.dtype(t).itemsize for t in self.detector.corrected_keys.values() if np.dtype(t).kind == "f"
+        ]
+        return max(ALIGNMENT, min(sizes) * pixels)
+
+    @staticmethod
+    def _reserve(dataset: h5py.Dataset) -> np.ndarray:
+        places = frame_places(dataset, dataset.ndim - 2)
+        if places is None:
+            raise CalibookError(f"HDF5 gave {dataset.name} no place in the file")
+        return places
 
     def write(
         self, block: Block, data: np.ndarray, gain: np.ndarray, mask: np.ndarray, **frame_values: np.ndarray
@@ -122,17 +136,16 @@ class CorrectedWriter:
             if not inside.all() or self._written[entries].any():
                 raise ValueError(f"entries among {entries} were written before or don't exist")
             self._written[entries] = True
-        per_entry = self.raw.frames_per_entry
-        places = (entries[:, None] * per_entry + np.arange(per_entry)).ravel()
+        places = self.raw.places_of(entries)
         for key, values in frame_values.items():
             self._frame_values[key][places] = values
-        share = -(-block.frames // self.threads)
-        tasks = [
-            self._pool.submit(self._write_frames, arrays, places, low, min(low + share, block.frames))
-            for low in range(0, block.frames, share)
-        ]
-        for task in tasks:
-            task.result()
+        for key, array_places in self._places.items():
+            offsets = array_places[places]
+            for low, high in runs(offsets, arrays[key][0].nbytes):
+                self._direct.write(arrays[key][low:high], int(offsets[low]))
+        for n, place in enumerate(places):
+            deflated = {key: isal_zlib.compress(arrays[key][n], DEFLATE_LEVEL) for key in self._chunks.keys}
+            self._chunks.put(int(place), deflated)
 
     def _check(self, key: str, array: np.ndarray, block: Block) -> None:
         dtype = np.dtype(self.detector.corrected_keys[key])
@@ -140,24 +153,15 @@ class CorrectedWriter:
         if array.dtype != dtype or array.shape != shape or not array.flags.c_contiguous:
             raise ValueError(f"{key}: expected C-contiguous {dtype} {shape}, got {array.dtype} {array.shape}")
 
-    def _write_frames(self, arrays: dict[str, np.ndarray], places: np.ndarray, low: int, high: int) -> None:
-        """Frames low..high of a block; places: their numbers in the file."""
-        for n in range(low, high):
-            place = int(places[n])
-            for key, offsets in self._offsets.items():
-                write_at(self._descriptor, arrays[key][n], int(offsets[place]))
-            deflated = {key: isal_zlib.compress(arrays[key][n], DEFLATE_LEVEL) for key in self._chunks.keys}
-            self._chunks.put(place, deflated)
-
     def _write_frame_values(self) -> None:
         for key, values in self._frame_values.items():
             self._file[f"INSTRUMENT/{self._index_path}/{key}"][...] = values
 
-    def _verify(self) -> None:
+    def _finish(self) -> None:
         missing = np.flatnonzero(~self._written)
         if len(missing):
             raise CalibookError(
                 f"{self.target}: {len(missing)} of {len(self._written)} entries were not written, "
                 f"the first is {missing[0]}"
             )
-        self._chunks.verify(self.raw.n_frames)
+        self._chunks.finish(self.raw.n_frames)

@@ -5,7 +5,6 @@ Nothing in this module depends on what a frame is.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from threading import Lock
 
@@ -13,6 +12,9 @@ import h5py
 import numpy as np
 
 from calibook.errors import CalibookError
+
+READY_BYTES = 32 << 20
+"""Compressed frames that are written together."""
 
 
 def create_in_place(
@@ -39,33 +41,12 @@ def create_deflated(
     return group.create_dataset(name, shape, dtype, chunks=chunk, compression="gzip", compression_opts=level)
 
 
-def frame_offsets(dataset: h5py.Dataset) -> np.ndarray:
-    """Where in the file each chunk of one frame begins: i8 (frames,), bytes."""
-    per_entry = dataset.shape[:-2]
-    offsets = np.full(per_entry, -1, "i8")
-
-    def note(chunk: h5py.h5d.StoreInfo) -> None:
-        offsets[chunk.chunk_offset[:-2]] = chunk.byte_offset
-
-    dataset.id.chunk_iter(note)
-    if (offsets < 0).any():
-        raise CalibookError(f"HDF5 gave {dataset.name} no place in the file")
-    return offsets.ravel()
-
-
-def write_at(descriptor: int, array: np.ndarray, offset: int) -> None:
-    """Write an array's bytes at an offset of an open file."""
-    rest = memoryview(array.view("u1"))  # type: ignore[arg-type]  # arrays are buffers
-    while rest:
-        done = os.pwrite(descriptor, rest, offset)
-        rest, offset = rest[done:], offset + done
-
-
 class ChunksInOrder:
     """Compressed frames, which may come in any order, go into the file in frame order.
 
-    A frame that comes early waits in memory, compressed. When blocks come in
-    order, not more than one block's frames wait.
+    A frame waits in memory, compressed, for those before it, and for enough of
+    them to be worth a visit to HDF5: small writes between direct ones to the
+    same file hold all of them up.
     """
 
     def __init__(self, datasets: Mapping[str, h5py.Dataset]):
@@ -73,23 +54,32 @@ class ChunksInOrder:
         self._datasets = datasets
         self._waiting: dict[int, Mapping[str, bytes]] = {}
         self._next = 0
+        self._ready: list[Mapping[str, bytes]] = []
+        self._ready_bytes = 0
         self._lock = Lock()
 
     def put(self, frame: int, chunks: Mapping[str, bytes]) -> None:
-        """Take the chunks {dataset: bytes} of a frame; write those whose turn it is."""
+        """Take the chunks {dataset: bytes} of a frame."""
         with self._lock:
             self._waiting[frame] = chunks
-            while self._next in self._waiting:
-                self._write(self._next, self._waiting.pop(self._next))
-                self._next += 1
+            while (turn := self._next + len(self._ready)) in self._waiting:
+                self._ready.append(self._waiting.pop(turn))
+                self._ready_bytes += sum(map(len, self._ready[-1].values()))
+            if self._ready_bytes >= READY_BYTES:
+                self._write_ready()
 
-    def _write(self, frame: int, chunks: Mapping[str, bytes]) -> None:
-        for key, dataset in self._datasets.items():
-            frame_index = (int(i) for i in np.unravel_index(frame, dataset.shape[:-2]))
-            dataset.id.write_direct_chunk((*frame_index, 0, 0), chunks[key])
+    def _write_ready(self) -> None:
+        for chunks in self._ready:
+            for key, dataset in self._datasets.items():
+                frame_index = (int(i) for i in np.unravel_index(self._next, dataset.shape[:-2]))
+                dataset.id.write_direct_chunk((*frame_index, 0, 0), chunks[key])
+            self._next += 1
+        self._ready, self._ready_bytes = [], 0
 
-    def verify(self, frames: int) -> None:
-        """CalibookError unless exactly that many frames are in every dataset."""
+    def finish(self, frames: int) -> None:
+        """Write what is left. CalibookError unless exactly that many frames are then in every dataset."""
+        with self._lock:
+            self._write_ready()
         for key, dataset in self._datasets.items():
             if self._waiting or dataset.id.get_num_chunks() != frames:
                 raise CalibookError(f"{dataset.file.filename}: {key} lacks frames")

@@ -174,6 +174,10 @@ class RawModuleFile:
         step = max(1, frames // self.frames_per_entry)
         return [chosen[start : start + step] for start in range(0, len(chosen), step)]
 
+    def places_of(self, entries: np.ndarray) -> np.ndarray:
+        """Numbers of the entries' frames, counted over all frames that belong to trains: i8."""
+        return (entries[:, None] * self.frames_per_entry + np.arange(self.frames_per_entry)).ravel()
+
     def new_buffers(self, entries: int) -> dict[str, np.ndarray]:
         """Buffers that `read` fills."""
         return {key: images.new_buffer(entries) for key, images in self._images.items()}
@@ -191,8 +195,7 @@ class RawModuleFile:
             except UnreadableEntry as error:
                 raise self._bad(key, int(entries[error.number]), error) from None
             found[key] = buffer[: len(entries)].reshape(frames, -1)
-        cells = self._cells.reshape(self.n_entries, self.frames_per_entry)[entries].ravel()
-        return Block(entries, frames, found, cells)
+        return Block(entries, frames, found, self._cells[self.places_of(entries)])
 
     def read_pixels(self, first: int, last: int) -> Block:
         """All entries, but of their images only the pixels first to last, excluded.
