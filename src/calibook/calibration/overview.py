@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -77,10 +77,10 @@ def bad_pixel_table(modules: Mapping[int, Result], detector: Detector) -> list[d
 
 
 def stage_maps(
-    results: Mapping[str, Result], quantity: str, detector: Detector, stages: Iterable[str]
+    results: Mapping[str, Result], quantity: str, detector: Detector
 ) -> dict[str, dict[int, np.ndarray]]:
     """{gain stage: {module: map}} of a quantity with axes (gain, slow_scan, fast_scan)."""
     return {
-        stage: {r["module"]: r[quantity][detector.gain_stages.index(stage)] for r in results.values()}
-        for stage in stages
+        stage: {r["module"]: r[quantity][s] for r in results.values()}
+        for s, stage in enumerate(detector.gain_stages)
     }

@@ -70,7 +70,7 @@ def show_detector(
     norm = _log_norm(low, high) if log else plt.Normalize(low, high)
     rows, columns = next(iter(images.values())).shape
     width = 6.7 / len(images)
-    height = min(4.3, 0.9 + (width - 0.5) * rows / columns)
+    height = min(3.7, 0.9 + (width - 0.5) * rows / columns)
     figure, axes = plt.subplots(1, len(images), figsize=(6.7, height), squeeze=False, sharey=True)
     for ax, (title, image) in zip(axes[0], images.items(), strict=True):
         # A logarithmic scale has no place for zero: such pixels get its lowest colour.
@@ -78,6 +78,32 @@ def show_detector(
         ax.set(title=title, xlabel="x [pixel]")
     axes[0, 0].set_ylabel("y [pixel]")
     figure.colorbar(shown, ax=axes[0].tolist(), label=label, shrink=0.85, pad=0.01)
+    plt.show()
+
+
+def show_maps(
+    detector: Detector,
+    pictures: Mapping[str, Mapping[int, np.ndarray]],
+    label: str,
+    *,
+    geometry_file: str = "",
+) -> None:
+    """Pictures of the assembled detector side by side, each with a colour scale of its own.
+
+    pictures: {title: {module: (slow_scan, fast_scan)}}, three or fewer
+    label: quantity and unit of all colour bars
+    """
+    images = {title: assemble(detector, modules, geometry_file) for title, modules in pictures.items()}
+    rows, columns = next(iter(images.values())).shape
+    width = 6.7 / len(images)
+    height = min(3.7, 1.0 + (width - 0.5) * rows / columns)
+    figure, axes = plt.subplots(1, len(images), figsize=(6.7, height), squeeze=False, sharey=True)
+    for ax, (title, image) in zip(axes[0], images.items(), strict=True):
+        low, high = _middle([image], log=False)
+        shown = ax.imshow(image, vmin=low, vmax=high, origin="lower")
+        ax.set(title=title, xlabel="x [pixel]")
+        figure.colorbar(shown, ax=ax, label=label, location="bottom", shrink=0.9, pad=0.02)
+    axes[0, 0].set_ylabel("y [pixel]")
     plt.show()
 
 
