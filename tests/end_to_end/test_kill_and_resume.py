@@ -73,9 +73,9 @@ def killed_after(process: psutil.Popen, seconds: float, out: Path, sizes: dict[s
 
 @pytest.mark.parametrize("moment", range(ROUNDS))
 def test_killed_at_a_random_moment_and_resumed(undisturbed, big_folder, moment):
-    """Moments are drawn anew for each round, but are the same in each run of the tests."""
+    """One moment in each equal part of the time, at random, but the same in each run of the tests."""
     out = big_folder / f"killed-{moment}"
-    seconds = random.Random(moment).uniform(0, undisturbed.seconds)
+    seconds = random.Random(moment).uniform(moment, moment + 1) / ROUNDS * undisturbed.seconds
     process = psutil.Popen(
         undisturbed.request(out),
         env=environment(undisturbed.store),
@@ -94,15 +94,8 @@ def test_killed_at_a_random_moment_and_resumed(undisturbed, big_folder, moment):
     print(f"killed after {seconds:.2f} of {undisturbed.seconds:.1f} s; there were {len(left)} files")
     assert hashes(out) == undisturbed.sha256
     assert not list(out.rglob("*.part"))
-    states = [task["state"] for task in status(work_folder(out))]
-    assert states == ["done", "done"]
+    assert ": 2 done" in calibook("status", work_folder(out)).out
     shutil.rmtree(out)
-
-
-def status(work: Path) -> list[dict]:
-    import json
-
-    return json.loads(calibook("status", work, "--json").out)["tasks"]
 
 
 def test_a_task_takes_as_much_memory_for_a_long_file_as_for_a_short_one(detector, lit_frames, big_folder):
