@@ -26,12 +26,13 @@ $(VENV)/test.stamp: requirements/test.txt pyproject.toml | $(BIN)/python
 demo: $(VENV)/run.stamp  ## simulate, characterise, correct, report: prints where the results are
 	@scripts/demo.sh $(abspath $(BIN)) $(abspath $(DEMO))
 
-test: $(VENV)/test.stamp lint  ## the whole suite, with LaTeX
+test: $(VENV)/test.stamp lint  ## the whole suite, with LaTeX and a SLURM cluster on this machine
 	@scripts/install_tex.sh
+	@scripts/install_slurm.sh
 	$(BIN)/python -m pytest -n 2 --dist loadscope
 
-test-fast: $(VENV)/test.stamp  ## the suite without LaTeX and without the slow end-to-end runs
-	$(BIN)/python -m pytest -n 2 --dist loadscope -m "not latex and not slow"
+test-fast: $(VENV)/test.stamp  ## the suite without LaTeX, SLURM and the slow end-to-end runs
+	$(BIN)/python -m pytest -n 2 --dist loadscope -m "not latex and not slurm and not slow"
 
 lint: $(VENV)/test.stamp  ## style, types, import arrows, notebooks
 	$(BIN)/ruff check .

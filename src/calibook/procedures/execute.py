@@ -14,13 +14,17 @@ from typing import Any, TextIO
 
 import nbformat
 from nbclient.exceptions import CellExecutionError, DeadKernelError
-from papermill.clientwrap import PapermillNotebookClient
-from papermill.engines import NotebookExecutionManager
 
 from calibook.files import remove_parts, write_text
 from calibook.procedures.failures import CellFailed, Execution, KernelDied, cell_failure
 from calibook.procedures.fill import fill_in
 from calibook.procedures.kernel import IpcKernelManager, kernel_environment, peak_memory_mb, socket_folder
+from calibook.procedures.lean import pretended_missing
+
+# papermill can read notebooks from many places; each task would pay 0.3 s for that.
+with pretended_missing("pyarrow", "boto3", "azure", "gcsfs", "github"):
+    from papermill.clientwrap import PapermillNotebookClient
+    from papermill.engines import NotebookExecutionManager
 
 __all__ = ["CellFailed", "Execution", "KernelDied", "execute"]
 

@@ -1,0 +1,128 @@
+"""Tried again by cause: with more memory, with more time, or not at all."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+
+import pytest
+from shouting import result
+
+from calibook.files import read_json
+
+pytestmark = pytest.mark.slurm
+
+
+@pytest.fixture
+def tasks(calibook):
+    """Status of all tasks by name, and the whole of it."""
+
+    def ask(work, code=0):
+        content = json.loads(calibook("status", "--json", work, code=code))
+        return {task["name"]: task for task in content["tasks"]}, content
+
+    return ask
+
+
+def finished(work):
+    return list((work / "slurm").glob("*/finished.json"))
+
+
+def attempts(work, name):
+    return [read_json(path) for path in sorted((work / "tasks" / name / "attempts").glob("*/state.json"))]
+
+
+def test_out_of_memory_is_tried_again_with_more(slurm, shout, tasks, wait_until, tmp_path):
+    work = shout(tmp_path, {"hungry": "eat 400", "modest": "text"}, "--mem", "400M")
+    wait_until(lambda: finished(work), 150)
+    found, content = tasks(work)
+    assert content["counts"] == {"done": 2}
+    first, *more, last = found["hungry"]["attempts"]
+    assert first["state"] == "out of memory"
+    assert first["cause"].startswith("it took more memory than its job had: 400 MB; at least ")
+    assert (first["memory_limit_mb"], last["state"]) == (400, "done")
+    assert last["memory_limit_mb"] >= 2 * max(400, first["job_memory_mb"])
+    assert not more
+    record = read_json(tmp_path / "proc" / "hungry.record.json")
+    assert [attempt["state"] for attempt in record["history"]] == ["out of memory", "running"]
+    assert record["attempts"] == 2
+    assert len(found["modest"]["attempts"]) == 1
+    log = (work / "tasks" / "hungry" / "log.txt").read_text()
+    assert log.index("attempt 1 on") < log.index("attempt 2 on")
+
+
+def test_not_beyond_what_the_facility_allows(slurm, shout, tasks, wait_until, tmp_path):
+    settings = tmp_path / "settings.toml"
+    settings.write_text(settings.read_text() + 'most_memory = "500M"\nretries = 5\n')
+    work = shout(tmp_path, {"hungry": "eat 1000"}, "--mem", "400M")
+    wait_until(lambda: finished(work), 150)
+    found, _ = tasks(work, code=1)
+    assert [attempt["memory_limit_mb"] for attempt in found["hungry"]["attempts"]] == [400, 500]
+    assert found["hungry"]["state"] == "out of memory"
+
+
+def test_out_of_time_is_tried_again_with_more(slurm, shout, tasks, wait_until, tmp_path):
+    work = shout(tmp_path, {"slow": "sleep 600"}, "--time", "5m")
+    wait_until(lambda: (tmp_path / "raw" / "slow.seen").exists())
+    job = attempts(work, "slow")[0]["job"]
+    slurm.ask("scontrol", "update", f"jobid={job}", "EndTime=now")  # limits are whole minutes
+    wait_until(lambda: finished(work), 150)
+    found, _ = tasks(work)
+    first, last = found["slow"]["attempts"]
+    assert (first["state"], first["cause"]) == ("out of time", "it took longer than its job was allowed to")
+    assert last["state"] == "done"
+    jobs = [read_json(work / "slurm" / n / "submission.json")["jobs"][0] for n in ("1", "2")]
+    assert [job["minutes"] for job in jobs] == [5, 10]
+
+
+def test_killed_by_nobody_knows_whom_is_tried_again_as_it_was(slurm, shout, tasks, wait_until, tmp_path):
+    work = shout(tmp_path, {"unlucky": "sleep 600"})
+    wait_until(lambda: (tmp_path / "raw" / "unlucky.seen").exists())
+    os.kill(attempts(work, "unlucky")[0]["pid"], signal.SIGKILL)
+    wait_until(lambda: finished(work))
+    found, _ = tasks(work)
+    assert [attempt["state"] for attempt in found["unlucky"]["attempts"]] == ["killed", "done"]
+    assert {attempt["memory_limit_mb"] for attempt in found["unlucky"]["attempts"]} == {400}
+    assert (tmp_path / "proc" / "unlucky.h5").read_text() == result("sleep 600")
+
+
+def test_cancelled_by_hand_waits_for_resume(slurm, shout, tasks, calibook, wait_until, tmp_path):
+    work = shout(tmp_path, {"stopped": "sleep 600", "other": "text"})
+    wait_until(lambda: (tmp_path / "raw" / "stopped.seen").exists())
+    slurm.ask("scancel", attempts(work, "stopped")[0]["job"])
+    wait_until(lambda: finished(work) and not slurm.jobs())
+    found, _ = tasks(work, code=1)
+    assert (found["stopped"]["state"], found["other"]["state"]) == ("cancelled", "done")
+    assert found["stopped"]["action"] == "`calibook resume` tries it again"
+    calibook("resume", "--no-report", work)
+    wait_until(lambda: len(finished(work)) == 2)
+    assert tasks(work)[1]["counts"] == {"done": 2}
+
+
+def test_a_job_that_can_not_begin_says_why(slurm, shout, tasks, wait_until, tmp_path):
+    settings = tmp_path / "settings.toml"
+    settings.write_text(settings.read_text() + 'setup = ["echo no such module >&2; exit 3"]\nretries = 0\n')
+    work = shout(tmp_path, {"a": "text"})
+    wait_until(lambda: not slurm.jobs())
+    found, _ = tasks(work, code=1)
+    assert found["a"]["cause"] == "its job ended before the task began: no such module"
+
+
+def test_a_lost_node_with_a_living_task_makes_two_writers_and_one_result(
+    slurm, shout, tasks, wait_until, tmp_path
+):
+    work = shout(tmp_path, {"twice": "text"}, "--delay", "25")
+    [first] = wait_until(lambda: [a for a in attempts(work, "twice") if a["cells_done"] == 2])
+    from calibook.jobs.task import run_task
+
+    # The copy that a cluster starts when it believes a node lost, here beside the job.
+    assert run_task(work, "twice").state == "done"
+    wait_until(lambda: finished(work))
+    found, _ = tasks(work)
+    states = [attempt["state"] for attempt in found["twice"]["attempts"]]
+    assert sorted(states) == ["done", "overtaken"]
+    assert (tmp_path / "proc" / "twice.h5").read_text() == result("text")
+    winner = read_json(tmp_path / "proc" / "twice.record.json")["attempts"]
+    assert states[winner - 1] == "done"
+    assert first["job"]
