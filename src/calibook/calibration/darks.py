@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass
+from itertools import pairwise
+from math import prod
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from calibook.calibration.resources import BLOCK_FRAMES
+from calibook.calibration.resources import BUFFERED_BYTES
+from calibook.calibration.workers import worker_threads
 from calibook.constants import Condition, Constant, Store, as_stored
 from calibook.detectors.base import ConditionValue, Detector
 from calibook.errors import BadInput
 from calibook.files import read_json, write_json
+from calibook.kernels.bisection import medians
 from calibook.kernels.darks import DarkSums
-from calibook.kernels.median import StreamingMedian
 from calibook.procedures.tasks import Plan, Task
-from calibook.runs.raw_file import open_raw
+from calibook.runs.raw_file import RawModuleFile, open_raw
 
 _AXES, _AXES_NO_GAIN = ("cell", "gain", "slow_scan", "fast_scan"), ("cell", "slow_scan", "fast_scan")
-# Histograms of that many memory cells are held at a time: 0.3 GB each.
-_MEDIAN_CELLS = 4
+# Fewer pixels than these at a time are not worth a visit to each frame.
+_FEWEST_PIXELS = 2048
 
 
 @dataclass(frozen=True)
@@ -44,9 +49,14 @@ class Darks:
 
 
 def characterise_darks(
-    detector: Detector, task: Task, gain_codes: Sequence[int], *, offset_by: str = "mean"
+    detector: Detector,
+    task: Task,
+    gain_codes: Sequence[int],
+    *,
+    offset_by: str = "mean",
+    threads: int | None = None,
 ) -> Darks:
-    """Offset and noise of a module from its dark runs, read once (for medians, more often).
+    """Offset and noise of a module from its dark runs, each read once.
 
     task: with about["files"], {gain stage: paths}, and about["conditions"]
     gain_codes: code that each gain stage shows
@@ -58,16 +68,14 @@ def characterise_darks(
     cells = int(task.about["conditions"]["Memory Cells"])
     stages = []
     for (stage, files), code in zip(task.about["files"].items(), gain_codes, strict=True):
-        frames = _Frames(detector, task.about["karabo_id"], files, cells)
-        sums = DarkSums.zeros(cells, int(np.prod(detector.module_shape)))
-        for images, cell in frames.blocks():
-            sums.accumulate(images["adc"], images["gain"], cell, code)
+        with ExitStack() as stack:
+            raws = [stack.enter_context(open_raw(path, detector, task.about["karabo_id"])) for path in files]
+            frames = _Frames(raws, cells, code)
+            sums, median = frames.sums(offset_by == "median", threads or worker_threads())
         _refuse_other_stage(sums, stage, files)
         offset, noise = sums.mean_and_std()
         noise *= _unbiased(sums.count)
-        if offset_by == "median":
-            offset = _medians(frames, sums.count.shape, code)
-        stages.append((offset, noise, sums.count, sums.saturated, sums.wrong))
+        stages.append((offset if median is None else median, noise, sums.count, sums.saturated, sums.wrong))
     shape = (cells, len(stages), *detector.module_shape)
     offset, noise, count, saturated, wrong = (
         np.stack(arrays, axis=1).reshape(shape) for arrays in zip(*stages, strict=True)
@@ -78,20 +86,39 @@ def characterise_darks(
 
 @dataclass(frozen=True)
 class _Frames:
-    """The dark frames of one gain stage, from all files of its run."""
+    """The dark frames of one gain stage: of all files of its run, which are open."""
 
-    detector: Detector
-    karabo_id: str
-    files: Sequence[str]
+    raws: Sequence[RawModuleFile]
     cells: int
+    code: int
 
-    def blocks(self) -> Iterator[tuple[dict[str, np.ndarray], np.ndarray]]:
-        """(images, memory cells) of blocks of frames; valid until the next is asked for."""
-        for path in self.files:
-            with open_raw(path, self.detector, self.karabo_id) as raw:
-                for block in raw.blocks(BLOCK_FRAMES):
-                    # With one cell in use its number in the file tells nothing.
-                    yield block.images, block.cells if self.cells > 1 else np.zeros_like(block.cells)
+    def sums(self, with_medians: bool, threads: int) -> tuple[DarkSums, np.ndarray | None]:
+        """Of all pixels; medians, if wanted, are f8 (cell, pixel).
+
+        A thread takes some pixels of all frames at a time, as a median needs
+        them all at once; how many depends on how many frames there are.
+        """
+        pixels = prod(self.raws[0].image_shape)
+        sample_bytes = sum(np.dtype(dtype).itemsize for dtype in self.raws[0].detector.image_keys.values())
+        frame_bytes = threads * sample_bytes * sum(raw.n_frames for raw in self.raws)
+        step = max(1, BUFFERED_BYTES // (frame_bytes * _FEWEST_PIXELS)) * _FEWEST_PIXELS
+        bounds = [*range(0, pixels, min(step, -(-pixels // threads))), pixels]
+        with ThreadPoolExecutor(threads, "darks") as pool:
+            jobs = [pool.submit(self._of_pixels, *part, with_medians) for part in pairwise(bounds)]
+            found = [job.result() for job in jobs]
+        middle = [median for _, median in found if median is not None]
+        sums = DarkSums.beside([sums for sums, _ in found])
+        return sums, np.concatenate(middle, axis=1) if with_medians else None
+
+    def _of_pixels(self, first: int, last: int, with_median: bool) -> tuple[DarkSums, np.ndarray | None]:
+        blocks = [raw.read_pixels(first, last) for raw in self.raws]
+        adc, code = (np.concatenate([block.images[key] for block in blocks]) for key in ("adc", "gain"))
+        cell = np.concatenate([block.cells for block in blocks])
+        if self.cells == 1:
+            cell = np.zeros_like(cell)  # with one cell in use its number in the file tells nothing
+        sums = DarkSums.zeros(self.cells, last - first)
+        sums.accumulate(adc, code, cell, self.code)
+        return sums, medians(adc, code, cell, self.code, self.cells) if with_median else None
 
 
 def _unbiased(count: np.ndarray) -> np.ndarray:
@@ -99,22 +126,6 @@ def _unbiased(count: np.ndarray) -> np.ndarray:
     with np.errstate(divide="ignore", invalid="ignore"):
         factor = np.sqrt(count / (count.astype("f8") - 1.0))
     return np.where(count > 1, factor, np.nan)
-
-
-def _medians(frames: _Frames, shape: tuple[int, ...], code: int) -> np.ndarray:
-    """Exact medians, f8 (cell, pixel), a few memory cells at a time."""
-    cells, pixels = shape
-    result = np.empty(shape)
-    for start in range(0, cells, _MEDIAN_CELLS):
-        part = StreamingMedian(min(_MEDIAN_CELLS, cells - start), pixels)
-        # Cells outside the part have an index outside it and are left out.
-        for images, cell in frames.blocks():
-            part.count_coarse(images["adc"], images["gain"], cell - start, code)
-        part.refine()
-        for images, cell in frames.blocks():
-            part.count_fine(images["adc"], images["gain"], cell - start, code)
-        result[start : start + _MEDIAN_CELLS] = part.median()
-    return result
 
 
 def _refuse_other_stage(sums: DarkSums, stage: str, files: Sequence[str]) -> None:

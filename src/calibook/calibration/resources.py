@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from calibook.detectors.base import ConditionValue, Detector
 from calibook.runs.discover import RawFile
 
-BLOCK_FRAMES = 16
 BUFFERED_BYTES = 256 << 20
 """Raw and corrected images that all threads of a task together hold: enough to keep them busy, and
 nothing that grows with the file."""
@@ -26,10 +25,9 @@ def correction_memory_mb(detector: Detector, conditions: Mapping[str, ConditionV
 
 
 def dark_memory_mb(detector: Detector, conditions: Mapping[str, ConditionValue]) -> int:
-    """Sums of one gain stage, the constants of all, and three blocks of frames."""
+    """Sums of one gain stage, the constants of all, and frames in work: as read, and put together."""
     sums = _cells(conditions) * _pixels(detector) * (28 + len(detector.gain_stages) * 48)
-    blocks = 3 * BLOCK_FRAMES * _pixels(detector) * _itemsize(detector.image_keys)
-    return _BASE_MEMORY_MB + (sums + blocks) // _MB
+    return _BASE_MEMORY_MB + (sums + 2 * BUFFERED_BYTES) // _MB
 
 
 def corrected_size_mb(detector: Detector, files: Sequence[RawFile]) -> int:

@@ -6,6 +6,7 @@ can be summed by any number of tasks and added up with identical bits.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -47,6 +48,12 @@ class DarkSums:
     def merge(self, other: DarkSums) -> DarkSums:
         """The sums over both sets of frames."""
         return DarkSums(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))
+
+    @classmethod
+    def beside(cls, parts: Sequence[DarkSums]) -> DarkSums:
+        """Sums over the pixels of all parts, in their order."""
+        names = [f.name for f in fields(cls)]
+        return cls(*(np.concatenate([getattr(part, name) for part in parts], axis=1) for name in names))
 
     def accumulate(self, adc: np.ndarray, code: np.ndarray, cell: np.ndarray, expected_code: int) -> int:
         """Add frames.
