@@ -182,3 +182,41 @@ def test_nothing_is_left_of_a_file_that_could_not_be_read(world):
     with pytest.raises(BadInput, match=raw.name):
         correct_file(world.detector, plan.tasks[0], correction(given))
     assert not any((world.folder / "proc").glob("*"))
+
+
+def test_whole_modules_give_the_same_bytes_for_all_threads_and_blocks(tmp_path, monkeypatch):
+    """Frames of full size, which are written past the page cache where that is possible."""
+    from calibook.calibration import workers
+    from calibook.detectors.jungfrau import JUNGFRAU
+    from calibook.procedures.tasks import Task
+    from calibook.simulation.jungfrau import simulate_run
+    from calibook.simulation.jungfrau_settings import JungfrauSettings
+
+    settings = JungfrauSettings(run=4, trains=13, modules=1, lost_data=((1, 5),))
+    raw = simulate_run(tmp_path / "raw", settings)[0]
+    shape = (1, 3, *JUNGFRAU.module_shape)
+    words = (RNG.random(shape) < 0.01).astype("u4") * int(BadPixels.NOISE_OUT_OF_THRESHOLD)
+    level = np.array([2900.0, 14200, 14200]).reshape(1, 3, 1, 1)
+    packed = pack_constants(level + RNG.normal(0, 50, shape), np.full(shape, 40.0), words)
+    target = tmp_path / "proc" / "CORR-R0004-JNGFR01-S00000.h5"
+    task = Task(
+        "one", {"karabo_id": settings.karabo_id, "module": 1, "sequence": 0}, [str(raw)], [str(target)]
+    )
+    found = []
+    for threads, megabytes, direct in (
+        (1, 64, True),
+        (4, 64, True),
+        (1, 0, True),
+        (2, 1024, True),
+        (2, 64, False),
+    ):
+        monkeypatch.setattr(workers, "BUFFERED_BYTES", megabytes << 20)
+        if not direct:
+            monkeypatch.delattr("os.O_DIRECT")
+        results = correct_file(JUNGFRAU, task, Correction(packed, RANGES), threads=threads)
+        found.append((target.read_bytes(), {k: v for k, v in results.items() if k != "seconds"}))
+    assert len(found[0][0]) > 12 * 512 * 1024 * 4
+    for content, results in found[1:]:
+        assert content == found[0][0]
+        for name, value in results.items():
+            np.testing.assert_array_equal(value, found[0][1][name], err_msg=name)
