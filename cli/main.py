@@ -220,6 +220,9 @@ def main(args: list[str] | None = None) -> None:
     except CalibookError as error:
         click.echo(f"Error ({error.cause}): {error}", err=True)
         sys.exit(1)
+    except OSError as error:  # a disk that is full, a folder that vanished
+        click.echo(f"Error: {error}", err=True)
+        sys.exit(1)
 
 
 if __name__ == "__main__":

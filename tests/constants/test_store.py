@@ -299,3 +299,10 @@ def test_file_names_are_unique_when_the_clock_stands_still_or_goes_back(store, o
     names = [c.file.name for c in store.entries()]
     assert names == ["cal.5000.000000.h5", "cal.5000.000001.h5", "cal.5000.000002.h5"]
     assert store.verify() == []
+
+
+def test_a_file_is_no_store(tmp_path):
+    (tmp_path / "file").touch()
+    for path in ("file", "file/store"):
+        with pytest.raises(BadParameter, match=r"store=.*file is no folder"):
+            Store(tmp_path / path)

@@ -56,7 +56,7 @@ def detector(made_once) -> SmallDetector:
 
 def _make_detector(folder: Path) -> None:
     raw, store = folder / "raw", folder / "store"
-    simulate(raw, dark_trains=40, trains=8, options=("--modules", 2))
+    simulate(raw, dark_trains=24, trains=8, options=("--modules", 2))
     characterise(raw, folder / "darks", store=store)
     for module in ("JNGFR01", "JNGFR02"):
         put_true_gain(raw, module, store=store)

@@ -97,6 +97,7 @@ MALFORMED: dict[str, tuple[list[str], tuple[str, ...]]] = {
     "yes for true": (correct(common_mode="yes"), ("--common-mode", "'yes'", "true or false")),
     # lists
     "list of words": (correct(modules="one"), ("--modules", "'one'", "whole numbers")),
+    "empty list": (correct(modules=""), ("modules", "[]", "it has 1")),
     "list with a hole": (correct(modules="1,,2"), ("--modules", "empty item")),
     "list in brackets": (correct(modules="[1]"), ("--modules", "'[1]'")),
     "range backwards": (correct(modules="2-1"), ("--modules", "2-1")),
@@ -125,6 +126,8 @@ MALFORMED: dict[str, tuple[list[str], tuple[str, ...]]] = {
     "no such raw folder": (correct(in_folder="nowhere"), ("in_folder", "nowhere")),
     "raw folder outside": (correct(in_folder="../../../nowhere"), ("in_folder", "../../../nowhere")),
     "raw folder is a file": (correct(in_folder="noise.npy"), ("in_folder", "noise.npy")),
+    "store is a file": (correct(store="noise.npy"), ("store", "noise.npy", "no folder")),
+    "store below a file": (correct(store="noise.npy/store"), ("store", "noise.npy", "no folder")),
     "output into the raw run": (correct(out_folder="RAW/r0004/proc"), ("RAW/r0004", "input files")),
     "output into it by ..": (correct(out_folder="RAW/r0004/a/../../r0004"), ("RAW/r0004", "input files")),
     "output folder is a file": (correct(out_folder="noise.npy"), ("noise.npy", "is a file")),

@@ -37,11 +37,15 @@ class Store:
     """Calibration constants that never change once they are put.
 
     Any number of threads and processes may use a store at once. A store that
-    does not exist yet holds nothing; the first `put` creates it.
+    does not exist yet holds nothing; the first `put` creates it. A path where
+    there can't be a folder raises BadParameter.
     """
 
     def __init__(self, folder: Path | str | None = None):
         self.folder = Path(folder or default_folder()).expanduser().absolute()
+        for place in (self.folder, *self.folder.parents):
+            if place.exists() and not place.is_dir():
+                raise BadParameter(f"store={str(self.folder)!r}: {place} is no folder")
         self._index = index.Index(self.folder)
 
     def __repr__(self) -> str:
