@@ -64,11 +64,13 @@ def undisturbed(detector, lit_frames, big_folder) -> Undisturbed:
 def killed_after(process: psutil.Popen, seconds: float, out: Path, sizes: dict[str, int]) -> None:
     """Kill the process tree after a while; until then, look for partial files under final names."""
     end = time.monotonic() + seconds
-    while time.monotonic() < end and process.poll() is None:
-        for path in out.glob("CORR-*.h5"):
-            assert path.stat().st_size == sizes[path.name]
-        time.sleep(0.002)
-    kill_tree(process)
+    try:
+        while time.monotonic() < end and process.poll() is None:
+            for path in out.glob("CORR-*.h5"):
+                assert path.stat().st_size == sizes[path.name]
+            time.sleep(0.002)
+    finally:
+        kill_tree(process)
 
 
 @pytest.mark.parametrize("moment", range(ROUNDS))
