@@ -29,17 +29,13 @@ RUN = 8
 
 @dataclass(frozen=True)
 class Undisturbed:
-    """A correction of two files that nobody disturbed: what it made, and how long that took [s]."""
+    """What a correction of two files made that nobody disturbed, and how long that took [s]."""
 
     raw: Path
     store: Path
     sha256: dict[str, str]
     sizes: dict[str, int]
     seconds: float
-
-    def request(self, out: Path) -> list[str]:
-        where = ("--in-folder", self.raw, "--run", RUN, "--out-folder", out)
-        return command("jungfrau", "correct", *where, "--workers", 2, "--no-report")
 
 
 @pytest.fixture(scope="module")
@@ -55,10 +51,25 @@ def undisturbed(detector, lit_frames, big_folder) -> Undisturbed:
     for sequence in (0, 1):
         write_module(raw, RUN, *lit_frames, sequence=sequence, repeat=12)
     started = time.monotonic()
-    correct(raw, RUN, out, "--workers", 2, store=detector.store)
+    process = request(raw, detector.store, out)
+    while len(list(out.glob("CORR-*.h5"))) < 2 and process.poll() is None:
+        time.sleep(0.01)
     seconds = time.monotonic() - started
+    assert process.wait() == 0
     sizes = {path.name: path.stat().st_size for path in out.glob("CORR-*.h5")}
     return Undisturbed(raw, detector.store, hashes(out), sizes, seconds)
+
+
+def request(raw: Path, store: Path, out: Path) -> psutil.Popen:
+    """Start the correction of two files, both at a time."""
+    where = ("--in-folder", raw, "--run", RUN, "--out-folder", out)
+    return psutil.Popen(
+        command("jungfrau", "correct", *where, "--workers", 2, "--no-report"),
+        env=environment(store),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
 
 
 def killed_after(process: psutil.Popen, seconds: float, out: Path, sizes: dict[str, int]) -> None:
@@ -75,16 +86,14 @@ def killed_after(process: psutil.Popen, seconds: float, out: Path, sizes: dict[s
 
 @pytest.mark.parametrize("moment", range(ROUNDS))
 def test_killed_at_a_random_moment_and_resumed(undisturbed, big_folder, moment):
-    """One moment in each equal part of the time, at random, but the same in each run of the tests."""
+    """One moment in each equal part of the time, at random, but the same in each run of the tests.
+
+    A fifth of the time is after both files were written: records and the summary are made then.
+    """
     out = big_folder / f"killed-{moment}"
-    seconds = random.Random(moment).uniform(moment, moment + 1) / ROUNDS * undisturbed.seconds
-    process = psutil.Popen(
-        undisturbed.request(out),
-        env=environment(undisturbed.store),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
+    part = random.Random(moment).uniform(moment, moment + 1) / ROUNDS
+    seconds = part * 1.25 * undisturbed.seconds
+    process = request(undisturbed.raw, undisturbed.store, out)
     killed_after(process, seconds, out, undisturbed.sizes)
     left = hashes(out)
     assert left.items() <= undisturbed.sha256.items()
@@ -92,8 +101,8 @@ def test_killed_at_a_random_moment_and_resumed(undisturbed, big_folder, moment):
     if list(out.glob("calibook/*/plan.json")):
         calibook("resume", work_folder(out), "--no-report", store=undisturbed.store)
     else:  # killed while it planned: there is nothing to resume, so the command is given again
-        subprocess.run(undisturbed.request(out), env=environment(undisturbed.store), check=True)
-    print(f"killed after {seconds:.2f} of {undisturbed.seconds:.1f} s; there were {len(left)} files")
+        assert request(undisturbed.raw, undisturbed.store, out).wait() == 0
+    print(f"killed after {seconds:.2f} of {undisturbed.seconds:.1f} s; {len(left)} files were there")
     assert hashes(out) == undisturbed.sha256
     assert not list(out.rglob("*.part"))
     assert ": 2 done" in calibook("status", work_folder(out)).out
