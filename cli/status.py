@@ -65,7 +65,7 @@ def _goes_on(view: View, statuses: Sequence[TaskStatus]) -> bool:
 
 def _show(view: View, statuses: list[TaskStatus], as_json: bool, clear: bool) -> None:
     if as_json:
-        click.echo(json.dumps(_content(view, statuses), indent=1))
+        click.echo(json.dumps(_content(view, statuses)))
         return
     from calibook.cli.show import console, show_status
 

@@ -93,7 +93,7 @@ def put_in_place(part: Path, target: Path) -> None:
     """Flush `part` to disk and rename it to `target`, which is then whole."""
     with open(part, "rb") as f:
         os.fsync(f.fileno())
-    os.replace(part, target)
+    part.replace(target)
     folder = os.open(target.parent, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(folder)
@@ -132,7 +132,8 @@ def write_json(target: Path | str, content: Any) -> None:
 
 def read_json(path: Path | str) -> Any:
     """Content of a JSON file."""
-    return json.loads(Path(path).read_text(encoding="utf-8"))
+    with open(path, encoding="utf-8") as f:
+        return json.load(f)
 
 
 def sha256(path: Path | str) -> str:

@@ -144,6 +144,7 @@ class Round:
         """What a patient user does; how often."""
         end, resumes = time.monotonic() + _ROUND_SECONDS, 0
         while time.monotonic() < end:
+            self.cluster.all_up()
             said = self._status()
             if said is not None and not self._queued() and not _lives(said):
                 if said["counts"] == {"done": FILES} and said["scheduler"]["finish"].startswith("made"):

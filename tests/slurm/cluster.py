@@ -47,7 +47,8 @@ class Cluster:
     def ask(self, *command: str, check: bool = True) -> str:
         """What a command of SLURM prints."""
         env = {**os.environ, "SLURM_CONF": str(self.conf), "PATH": DAEMONS}
-        done = subprocess.run(command, env=env, capture_output=True, text=True, check=check, timeout=60)
+        done = subprocess.run(command, env=env, capture_output=True, text=True, check=False, timeout=60)
+        assert not check or done.returncode == 0, f"{' '.join(command)}: {done.stderr}"
         return done.stdout
 
     def jobs(self) -> list[tuple[str, str, str]]:
@@ -97,7 +98,9 @@ class Cluster:
         process = self.daemon(name, node)
         if process:
             process.send_signal(number)
-            psutil.wait_procs([process], timeout=15)
+            for left in psutil.wait_procs([process], timeout=15)[1]:
+                left.kill()  # a controller that is busy may take minutes to end politely
+                left.wait(15)
 
     def tasks(self) -> list[psutil.Process]:
         """The processes of jobs on this cluster: what Python of calibook they run."""

@@ -121,7 +121,7 @@ class TaskStatus:
 
     def to_dict(self) -> dict[str, Any]:
         """JSON form."""
-        return asdict(self)
+        return {**vars(self), "attempts": [dict(vars(attempt)) for attempt in self.attempts]}
 
 
 def status_of(work: Work) -> list[TaskStatus]:
@@ -226,12 +226,12 @@ def one_line(text: str, longest: int = 500) -> str:
 
 
 def _state_file(task_folder: Path, number: int) -> Path:
-    return task_folder / "attempts" / str(number) / "state.json"
+    return Path(f"{task_folder}/attempts/{number}/state.json")
 
 
 def _numbers(task_folder: Path) -> list[int]:
     try:
-        names = [path.name for path in (task_folder / "attempts").iterdir()]
+        names = os.listdir(f"{task_folder}/attempts")  # noqa: PTH208 - thousands of them
     except FileNotFoundError:
         return []
     return sorted(int(name) for name in names if name.isdecimal())

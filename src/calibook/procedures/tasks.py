@@ -86,7 +86,7 @@ class Plan:
     def task_folder(self, task: Task | str) -> Path:
         """Where a task leaves its results, executed notebook, record and log."""
         name = task if isinstance(task, str) else task.name
-        return self.folder_path / "tasks" / name
+        return Path(f"{self.folder}/tasks/{name}")
 
     def to_dict(self) -> dict[str, Any]:
         """JSON form; the folder is left out, it is where the plan lies."""
