@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import platform
 import tempfile
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
 from rich.console import Console
 from rich.table import Column, Table
 
-from benchmarks import files, kernels
+from benchmarks import agipd, darks, files, kernels
 from benchmarks.roof import bandwidth
 from benchmarks.timing import Figure, compare
 from calibook.files import write_json
@@ -22,13 +23,23 @@ RESULTS = Path(__file__).with_name("results.json")
 def main() -> None:
     """Measure, print, write."""
     console = Console()
-    limits = {f"copy_{threads}t_GB_per_s": bandwidth(threads) / 1e9 for threads in (1, 2)}
-    console.print(
-        ", ".join(f"memory copy, {name[5]} thread: {value:.1f} GB/s" for name, value in limits.items())
-    )
+    limits = {
+        f"copy_{name}_{threads}t_GB_per_s": bandwidth(threads, non_temporal=name == "non_temporal") / 1e9
+        for threads in (1, 2)
+        for name in ("plain", "non_temporal")
+    }
+    for name, value in limits.items():
+        console.print(f"  {name}: {value:.1f}")
     figures = []
     with tempfile.TemporaryDirectory(prefix="calibook-bench-", dir=Path.cwd()) as folder:
-        for comparison in (*kernels.comparisons(), *files.comparisons(Path(folder))):
+        # One after the other: each holds its arrays only while it is measured.
+        rooms = (
+            kernels.comparisons(),
+            agipd.comparisons(),
+            darks.comparisons(),
+            files.comparisons(Path(folder)),
+        )
+        for comparison in chain.from_iterable(rooms):
             figures.append(compare(comparison))
             console.print(f"  {figures[-1].name}: {figures[-1].median:.2f}")
     console.print(_table(figures))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 SLOW, FAST = 512, 1024
+AGIPD_SHAPE = (512, 128)
 
 
 def jungfrau_frames(frames: int, seed: int = 1) -> dict[str, np.ndarray]:
@@ -27,5 +28,29 @@ def jungfrau_constants(seed: int = 2) -> dict[str, np.ndarray]:
     return {
         "offset": stage + rng.normal(0, 100, shape),
         "gain": slope * rng.normal(1, 0.03, shape),
+        "bad_pixels": (rng.random(shape) < 0.01).astype(np.uint32),
+    }
+
+
+def agipd_frames(cells: int, trains: int, seed: int = 3) -> dict[str, np.ndarray]:
+    """Raw u2 (frame, 2, pixel), cells of a train in turn: 1 % of the samples in medium or low gain."""
+    rng = np.random.default_rng(seed)
+    shape = (cells * trains, AGIPD_SHAPE[0] * AGIPD_SHAPE[1])
+    raw = np.empty((shape[0], 2, shape[1]), np.uint16)
+    raw[:, 0] = rng.integers(4000, 12000, shape, dtype=np.uint16)
+    raw[:, 1] = rng.choice(np.array([5000, 7200, 9000], np.uint16), shape, p=[0.99, 0.007, 0.003])
+    return {"raw": raw, "cell": np.tile(np.arange(cells), trains)}
+
+
+def agipd_constants(cells: int, seed: int = 4) -> dict[str, np.ndarray]:
+    """Offset, relative gain f4, thresholds f4 and bad pixels u4, axes (cell, gain, slow_scan, fast_scan)."""
+    rng = np.random.default_rng(seed)
+    shape = (cells, 3, *AGIPD_SHAPE)
+    levels = np.array([4200.0, 5300.0, 5600.0]).reshape(1, 3, 1, 1)
+    ratios = np.array([1.0, 45.0, 250.0]).reshape(1, 3, 1, 1)
+    return {
+        "offset": (levels + rng.normal(0, 100, shape)).astype(np.float32),
+        "relative": (ratios * rng.normal(1, 0.03, shape)).astype(np.float32),
+        "thresholds": np.stack([np.full(shape[:1] + shape[2:], t, np.float32) for t in (6000, 8000)], axis=1),
         "bad_pixels": (rng.random(shape) < 0.01).astype(np.uint32),
     }
