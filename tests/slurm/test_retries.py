@@ -45,7 +45,7 @@ def test_out_of_memory_is_tried_again_with_more(slurm, shout, tasks, wait_until,
     assert last["memory_limit_mb"] >= 2 * max(400, first["job_memory_mb"])
     assert not more
     record = read_json(tmp_path / "proc" / "hungry.record.json")
-    assert [attempt["state"] for attempt in record["history"]] == ["out of memory", "running"]
+    assert [attempt["state"] for attempt in record["history"]] == ["out of memory", "done"]
     assert record["attempts"] == 2
     assert len(found["modest"]["attempts"]) == 1
     log = (work / "tasks" / "hungry" / "log.txt").read_text()

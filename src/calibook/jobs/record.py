@@ -119,7 +119,7 @@ def write_records(
         "seconds": round(seconds, 3),
         "peak memory [MB]": round(peak_memory_mb, 1),
         "attempts": number,
-        "history": [{name: getattr(a, name) for name in _HISTORY} for a in attempts],
+        "history": [_history(a, number) for a in attempts],
     }
     outputs = []
     for output in task.outputs:
@@ -128,6 +128,12 @@ def write_records(
         files.write_json(record_path(path), {**entry, **common})
         outputs.append(entry)
     files.write_json(plan.task_folder(task) / TASK_RECORD, {"outputs": outputs, **common})
+
+
+def _history(attempt: Attempt, winner: int) -> dict[str, Any]:
+    """What a record tells of an attempt. The winner still runs when this is written."""
+    found = {name: getattr(attempt, name) for name in _HISTORY}
+    return {**found, "state": "done"} if attempt.number == winner else found
 
 
 def read_record(path: Path | str) -> dict[str, Any]:

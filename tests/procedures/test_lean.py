@@ -1,0 +1,27 @@
+"""What a task imports before its notebook starts."""
+
+import importlib
+import subprocess
+import sys
+
+import pytest
+
+from calibook.procedures.lean import pretended_missing
+
+
+def test_a_task_does_not_load_what_it_never_uses():
+    code = "import sys, calibook.jobs.task, calibook.procedures.execute; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True, check=True)
+    loaded = set(done.stdout.split())
+    assert "papermill.clientwrap" in loaded
+    assert not loaded & {"pyarrow", "boto3", "numba", "pandas", "matplotlib", "numpy", "h5py"}
+
+
+def test_packages_are_missing_for_a_moment_only():
+    loaded = sys.modules["json"]
+    sys.modules.pop("colorsys", None)
+    with pretended_missing("colorsys", "json"):
+        with pytest.raises(ImportError):
+            importlib.import_module("colorsys")
+        assert importlib.import_module("json") is loaded  # was there before: stays
+    assert importlib.import_module("colorsys").rgb_to_hsv
