@@ -147,10 +147,10 @@ def _table(title: str, names: Sequence[str], rows: Iterable[Sequence[str]], most
     shown = content[:most] if most else content
     if not console().is_terminal:  # whole cells, one line a row, for logs and grep
         widths = [max(len(row[i]) for row in [names, *shown]) for i in range(len(names))]
-        for row in [names, *shown]:
-            console().print(
-                Text("  ".join(f"{cell:{w}}" for cell, w in zip(row, widths, strict=True)).rstrip())
-            )
+        lines = (
+            "  ".join(f"{cell:{w}}" for cell, w in zip(row, widths, strict=True)) for row in [names, *shown]
+        )
+        console().print(Text("\n".join(line.rstrip() for line in lines)))
     else:
         table = Table(title=title or None, title_justify="left", box=None, pad_edge=False)
         for name in names:
