@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Column, Table
 
 from benchmarks import agipd, darks, files, kernels
+from benchmarks.picture import draw
 from benchmarks.roof import bandwidth
 from benchmarks.timing import Figure, compare
 from calibook.files import write_json
@@ -42,6 +43,7 @@ def main() -> None:
         for comparison in chain.from_iterable(rooms):
             figures.append(compare(comparison))
             console.print(f"  {figures[-1].name}: {figures[-1].median:.2f}")
+        stages = files.jungfrau_stages(Path(folder))
     console.print(_table(figures))
     write_json(
         RESULTS,
@@ -49,9 +51,11 @@ def main() -> None:
             "ratios": {f.name: {"median": f.median, "min": f.min, "max": f.max, "n": f.n} for f in figures},
             "machine": {"cpus": cpus(), "machine": platform.machine(), "numpy": np.__version__},
             "limits": limits,
+            "stages_ns_per_pixel": stages,
         },
     )
-    console.print(f"written to {RESULTS}")
+    draw(RESULTS, RESULTS.with_suffix(".svg"))
+    console.print(f"written to {RESULTS}, with a picture beside it")
 
 
 def _table(figures: list[Figure]) -> Table:

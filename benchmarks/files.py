@@ -15,6 +15,7 @@ import numpy as np
 
 from benchmarks.agipd import packed_constants
 from benchmarks.samples import AGIPD_SHAPE, agipd_frames, jungfrau_constants
+from benchmarks.stages import stages
 from benchmarks.timing import Comparison
 from calibook.calibration.agipd_correct import AgipdCorrection, cell_by_cell, correct_agipd_frames
 from calibook.calibration.correct import Correction, correct_file
@@ -44,13 +45,25 @@ def comparisons(folder: Path) -> Iterator[Comparison]:
     yield from _agipd(folder)
 
 
-def _jungfrau(folder: Path) -> Iterator[Comparison]:
+def jungfrau_stages(folder: Path) -> dict[str, float]:
+    """See `stages.stages`; of the file that the comparisons were of."""
+    raw, karabo_id = _jungfrau_raw(folder)
+    return stages(raw, karabo_id, pack_constants(**jungfrau_constants()), folder / "scratch")
+
+
+def _jungfrau_raw(folder: Path) -> tuple[Path, str]:
+    """A raw file, simulated unless it is there, and the name of its detector."""
     settings = JungfrauSettings(run=1, trains=_JUNGFRAU_TRAINS, modules=1, scene="flat", intensity=2.0)
-    raw = simulate_run(folder / "raw", settings)[0]
+    there = sorted((folder / "raw").rglob("RAW-R0001-JNGFR01-S*.h5"))
+    return there[0] if there else simulate_run(folder / "raw", settings)[0], settings.karabo_id
+
+
+def _jungfrau(folder: Path) -> Iterator[Comparison]:
+    raw, karabo_id = _jungfrau_raw(folder)
     packed = pack_constants(**jungfrau_constants())
     correction = Correction(packed, jungfrau_ranges("keV", 9.3))
     target = folder / "CORR-R0001-JNGFR01-S00000.h5"
-    about = {"karabo_id": settings.karabo_id, "module": 1, "sequence": 0}
+    about = {"karabo_id": karabo_id, "module": 1, "sequence": 0}
     task = Task("JNGFR01", about, [str(raw)], [str(target)])
     script = partial(_jungfrau_script, packed)
     correct = partial(correct_file, JUNGFRAU, task, correction)
