@@ -22,18 +22,18 @@ touch "$demo/.calibook-demo"
 simulate() {
     local run=$1
     shift
-    local command=(calibook simulate jungfrau --out-folder "$raw" --modules 2 --seed 1 --run "$run" --trains 50 "$@")
+    local command=(calibook simulate jungfrau --out-folder "$raw" --modules 2 --seed 1 --run "$run" "$@")
     printf '   $ %s\n' "${command[*]}"
     "${command[@]}" --no-report >"$demo/simulate-r$run.log" 2>&1 || { cat "$demo/simulate-r$run.log"; return 1; }
 }
 both() { for job in $(jobs -p); do wait "$job"; done; }
 
 step "1/4  Simulate: three dark runs, one for each gain stage, and a lit run"
-simulate 4 --scene rings &
-simulate 1 --scene dark --gain-mode dynamic &
+simulate 4 --trains 24 --scene rings &
+simulate 1 --trains 50 --scene dark --gain-mode dynamic &
 both
-simulate 2 --scene dark --gain-mode forceswitchg1 &
-simulate 3 --scene dark --gain-mode forceswitchg2 &
+simulate 2 --trains 50 --scene dark --gain-mode forceswitchg1 &
+simulate 3 --trains 50 --scene dark --gain-mode forceswitchg2 &
 both
 
 step "2/4  Constants: offset, noise, bad pixels from the darks; the gain as its maker measured it"
