@@ -95,14 +95,14 @@ def test_killed_at_a_random_moment_and_resumed(undisturbed, big_folder, moment):
     seconds = part * 1.25 * undisturbed.seconds
     process = request(undisturbed.raw, undisturbed.store, out)
     killed_after(process, seconds, out, undisturbed.sizes)
-    left = hashes(out)
+    left, parts = hashes(out), len(list(out.glob(".*.part")))
     assert left.items() <= undisturbed.sha256.items()
 
     if list(out.glob("calibook/*/plan.json")):
         calibook("resume", work_folder(out), "--no-report", store=undisturbed.store)
     else:  # killed while it planned: there is nothing to resume, so the command is given again
         assert request(undisturbed.raw, undisturbed.store, out).wait() == 0
-    print(f"killed after {seconds:.2f} of {undisturbed.seconds:.1f} s; {len(left)} files were there")
+    print(f"killed after {seconds:.2f} of {undisturbed.seconds:.1f} s: {len(left)} files, {parts} parts")
     assert hashes(out) == undisturbed.sha256
     assert not list(out.rglob("*.part"))
     assert ": 2 done" in calibook("status", work_folder(out)).out
