@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from chaos import rounds
 
-pytestmark = [pytest.mark.slurm, pytest.mark.slow]
+pytestmark = [pytest.mark.slurm, pytest.mark.slow, pytest.mark.chaos]
 
 
 def test_killed_everywhere_the_results_are_the_same(slurm, tmp_path):

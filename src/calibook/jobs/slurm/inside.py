@@ -120,7 +120,9 @@ def _finish(work: Work, submission: Submission, view: View) -> int:
     for task, status in zip(work.plan.tasks, view.settle(), strict=True):
         if status.state != "running":
             remove_task_parts(work, task, all_dead=True)
-    files.remove_parts_in(work.folder, all_dead=True)
+    # A submission may have been killed while it wrote one of its scripts.
+    for folder in (work.folder, *(work.folder / "slurm").glob("*/")):
+        files.remove_parts_in(folder, all_dead=True)
     began = time.monotonic()
     finished = finish(work, **submission.report)
     content: dict[str, Any] = {
