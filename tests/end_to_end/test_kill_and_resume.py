@@ -92,17 +92,30 @@ def test_killed_at_a_random_moment_and_resumed(undisturbed, big_folder, moment):
     """
     out = big_folder / f"killed-{moment}"
     part = random.Random(moment).uniform(moment, moment + 1) / ROUNDS
-    seconds = part * 1.25 * undisturbed.seconds
     process = request(undisturbed.raw, undisturbed.store, out)
-    killed_after(process, seconds, out, undisturbed.sizes)
-    left, parts = hashes(out), len(list(out.glob(".*.part")))
-    assert left.items() <= undisturbed.sha256.items()
+    killed_after(process, part * 1.25 * undisturbed.seconds, out, undisturbed.sizes)
+    check_resumed(undisturbed, out)
 
+
+@pytest.mark.parametrize("moment", range(-(-ROUNDS // 4)))
+def test_killed_while_files_are_written_and_resumed(undisturbed, big_folder, moment):
+    out = big_folder / f"killed-writing-{moment}"
+    process = request(undisturbed.raw, undisturbed.store, out)
+    while not list(out.glob(".CORR-*.part")) and process.poll() is None:
+        time.sleep(0.002)
+    killed_after(process, random.Random(moment).uniform(0, 0.2), out, undisturbed.sizes)
+    check_resumed(undisturbed, out)
+
+
+def check_resumed(undisturbed: Undisturbed, out: Path) -> None:
+    """Whole files alone bear final names; resumed, all files are those of the undisturbed run."""
+    left, parts = hashes(out), len(list(out.glob(".*.part")))
+    print(f"the kill left {len(left)} files and {parts} parts")
+    assert left.items() <= undisturbed.sha256.items()
     if list(out.glob("calibook/*/plan.json")):
         calibook("resume", work_folder(out), "--no-report", store=undisturbed.store)
     else:  # killed while it planned: there is nothing to resume, so the command is given again
         assert request(undisturbed.raw, undisturbed.store, out).wait() == 0
-    print(f"killed after {seconds:.2f} of {undisturbed.seconds:.1f} s: {len(left)} files, {parts} parts")
     assert hashes(out) == undisturbed.sha256
     assert not list(out.rglob("*.part"))
     assert ": 2 done" in calibook("status", work_folder(out)).out
