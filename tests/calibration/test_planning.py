@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from calibook.calibration.dark_planning import plan_darks
-from calibook.calibration.planning import plan_correction, plan_simulation
+from calibook.calibration.planning import plan_correction
 from calibook.errors import BadInput, BadParameter, NoConstants
 
 SHAPE = (3, 1, 16, 64)
@@ -129,18 +129,3 @@ def test_forced_switching_serves_dynamic_gain_and_fixed_gain_serves_itself(world
     world.write_run(2, np.full(SHAPE, 3000), np.full(SHAPE, 1), gain_mode="fixg1")
     (task,) = darks(world).tasks
     assert [conditions.get("Gain mode") for conditions in task.about["valid_for"]] == [1.0, 2.0, 3.0]
-
-
-def test_a_simulation_names_the_files_that_it_will_write(world):
-    plan = plan_simulation(
-        world.detector,
-        out_folder=world.raw,
-        run=7,
-        modules=2,
-        trains=5,
-        frames_per_train=1,
-        trains_per_sequence=3,
-    )
-    names = [path.split("/")[-1] for path in plan.tasks[0].outputs]
-    assert names[:2] == ["RAW-R0007-JNGFR01-S00000.h5", "RAW-R0007-JNGFR01-S00001.h5"]
-    assert len(names) == 5 or len(names) == 6  # and the control device's

@@ -11,18 +11,14 @@ from datetime import datetime
 from pathlib import Path
 
 from calibook.calibration.pins import Pins
-from calibook.calibration.resources import (
-    corrected_size_mb,
-    correction_memory_mb,
-    raw_size_mb,
-)
+from calibook.calibration.resources import corrected_size_mb, correction_memory_mb
 from calibook.constants import Store
 from calibook.detectors.base import Detector
 from calibook.detectors.geometry import geometry_of
 from calibook.procedures.tasks import Plan, Task
 from calibook.runs.conditions import RunConditions, read_conditions
 from calibook.runs.discover import RawFile, find_karabo_id, find_raw_files, missing_files
-from calibook.runs.names import FileName, corrected_name, run_folder_name
+from calibook.runs.names import FileName, corrected_name
 
 
 def plan_correction(
@@ -85,32 +81,6 @@ def plan_correction(
         constants=pins.entries,
         problems=missing_files(files),
         space_mb=corrected_size_mb(detector, files),
-    )
-
-
-def plan_simulation(
-    detector: Detector,
-    *,
-    out_folder: str,
-    run: int,
-    modules: int,
-    trains: int,
-    frames_per_train: int,
-    trains_per_sequence: int,
-) -> Plan:
-    """One task that writes all files of a simulated run."""
-    folder = Path(out_folder).resolve() / run_folder_name(run)
-    sequences = -(-trains // trains_per_sequence)
-    outputs = [
-        str(folder / str(FileName("RAW", run, detector.aggregator.format(module=module), sequence)))
-        for module in range(detector.first_module, detector.first_module + modules)
-        for sequence in range(sequences)
-    ]
-    outputs.append(str(folder / str(FileName("RAW", run, detector.control_aggregator, 0))))
-    return Plan(
-        tasks=[Task(name="simulate", outputs=outputs)],
-        facts={"detector": detector.title, "run": str(run), "raw data": str(folder)},
-        space_mb=raw_size_mb(detector, trains * modules * frames_per_train),
     )
 
 

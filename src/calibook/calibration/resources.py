@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from math import prod
 
 from calibook.detectors.base import ConditionValue, Detector
 from calibook.runs.discover import RawFile
@@ -33,7 +34,7 @@ def dark_memory_mb(detector: Detector, conditions: Mapping[str, ConditionValue])
 def corrected_size_mb(detector: Detector, files: Sequence[RawFile]) -> int:
     """Corrected values are not compressed; gain and mask shrink to almost nothing."""
     raw = sum(file.path.stat().st_size for file in files if file.path.is_file())  # a link may dangle
-    return int(raw * 4.4 / _itemsize(detector.image_keys)) // _MB
+    return int(raw * 4.4 / (_itemsize(detector.image_keys) * prod(detector.planes))) // _MB
 
 
 def dark_size_mb(detector: Detector, conditions: Mapping[str, ConditionValue], modules: int) -> int:
@@ -43,7 +44,7 @@ def dark_size_mb(detector: Detector, conditions: Mapping[str, ConditionValue], m
 
 def raw_size_mb(detector: Detector, frames: int) -> int:
     """Raw image data of a number of module frames."""
-    return frames * _pixels(detector) * _itemsize(detector.image_keys) // _MB
+    return frames * _pixels(detector) * prod(detector.planes) * _itemsize(detector.image_keys) // _MB
 
 
 def _pixels(detector: Detector) -> int:

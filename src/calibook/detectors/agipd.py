@@ -232,3 +232,8 @@ AGIPD = Detector(
 
 AGIPD_500K = replace(AGIPD, name="agipd_500k", title="AGIPD_500K2G", control_aggregator="AGIPD500K2GCTRL00")
 """Eight modules of the second generation; all else is alike, and so are the notebooks."""
+
+
+def agipd_of(karabo_id: str) -> Detector:
+    """Which AGIPD has that name, e.g. "HED_DET_AGIPD500K2G"."""
+    return AGIPD_500K if "AGIPD500K" in karabo_id else AGIPD

@@ -29,8 +29,7 @@ def simulate_run(
     out_folder: Path | str, settings: JungfrauSettings, progress: Progress | None = None, workers: int = 1
 ) -> list[Path]:
     """Write a raw run and its truth; see `recording.record_run` for what goes where."""
-    first = JUNGFRAU.first_module
-    modules = range(first, first + settings.modules)
+    modules = settings.module_numbers
     scene = expected_photons(settings.scene, settings.modules, settings.intensity, settings.double_size)
     pulses = pulse_energies(settings)
 
@@ -42,7 +41,7 @@ def simulate_run(
         settings,
         JUNGFRAU,
         modules,
-        lambda module: _Recorder(settings, module, scene[module - first], pulses),
+        lambda module: _Recorder(settings, module, scene[module - modules[0]], pulses),
         write_control,
         progress,
         workers,

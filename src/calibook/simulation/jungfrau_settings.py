@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from calibook.detectors.jungfrau import CELLS_BURST
+from calibook.detectors.jungfrau import CELLS_BURST, JUNGFRAU
 from calibook.simulation.settings import RunSettings
 
 # Lowest and highest stage of each gain mode of the control device. The device
@@ -49,6 +49,11 @@ class JungfrauSettings(RunSettings):
         self._at_least(modules=1)
         self._one_of("gain_mode", STAGES)
         self._above_zero("exposure_us")
+
+    @property
+    def module_numbers(self) -> range:
+        """Numbers of the modules, as in their source names."""
+        return range(JUNGFRAU.first_module, JUNGFRAU.first_module + self.modules)
 
     @property
     def pulses(self) -> int:

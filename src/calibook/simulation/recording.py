@@ -73,25 +73,36 @@ def record_run(
     Returns the raw files' paths, the control device's files last. Raises
     BadParameter if the run's folder has files that this run would mix with.
     """
-    folder = Path(out_folder) / run_folder_name(settings.run)
-    parts = list(_parts(settings))
-    aggregators = [detector.aggregator.format(module=module) for module in modules]
-    paths = [part.path(folder, name) for name in aggregators for part, _ in parts]
-    control_paths = [part.path(folder, detector.control_aggregator) for part, _ in parts]
-    _check_folder(folder, {*paths, *control_paths})
+    paths, truth_paths = files_of_run(out_folder, settings, detector, modules)
+    folder, parts = paths[0].parent, list(_parts(settings))
+    _check_folder(folder, {*paths})
     count = Count(len(modules) * len(settings.positions), progress)
 
-    def record(module: int, aggregator: str) -> None:
+    def record(module: int, truth: Path) -> None:
         of_module = recorder(module)
         for part, positions in parts:
             of_module.write_file(folder, part, positions, count)
-        of_module.write_truth(truth_path(out_folder, settings.run, aggregator))
+        of_module.write_truth(truth)
 
     with ThreadPoolExecutor(workers) as pool:
-        list(pool.map(record, modules, aggregators))
+        list(pool.map(record, modules, truth_paths))
     for part, _ in parts:
         write_control(folder, part)
-    return paths + control_paths
+    return paths
+
+
+def files_of_run(
+    out_folder: Path | str, settings: RunSettings, detector: Detector, modules: Sequence[int]
+) -> tuple[list[Path], list[Path]]:
+    """Raw files of a simulated run, those of the control devices last; truth file of each module."""
+    folder = Path(out_folder) / run_folder_name(settings.run)
+    modules_of = [detector.aggregator.format(module=module) for module in modules]
+    raw = [
+        part.path(folder, aggregator)
+        for aggregator in (*modules_of, detector.control_aggregator)
+        for part, _ in _parts(settings)
+    ]
+    return raw, [truth_path(out_folder, settings.run, aggregator) for aggregator in modules_of]
 
 
 def settings_as_facts(settings: RunSettings) -> dict[str, Any]:
