@@ -12,7 +12,7 @@ from calibook.calibration.agipd_darks import (
     gain_separation_errors,
     thresholds_of,
 )
-from calibook.calibration.darks import put_darks
+from calibook.calibration.made import put_constants
 from calibook.constants import Store, as_used
 from calibook.detectors.agipd import AGIPD
 from calibook.detectors.bad_pixels import BadPixels
@@ -110,7 +110,7 @@ def test_constants_go_into_the_store_in_the_facility_s_order(darks):
     arrays = agipd_dark_constants(found)
     assert not arrays["BadPixelsDark"].any()
     conditions = dict.fromkeys(AGIPD.constants["Offset"].conditions, 1.0)
-    put = put_darks(SMALL, replace_conditions(task, conditions), arrays)
+    put = put_constants(SMALL, replace_conditions(task, conditions), arrays)
     stored = {c.calibration: Store(task.about["store"]).load(c) for c in put}
     assert stored["Offset"].shape == (32, 16, CELLS, 3) and stored["Offset"].dtype == "f8"
     assert stored["ThresholdsDark"].shape == (32, 16, CELLS, 5)

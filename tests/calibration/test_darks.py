@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from calibook.calibration.dark_planning import plan_darks
-from calibook.calibration.darks import characterise_darks, made_constants, put_darks
+from calibook.calibration.darks import characterise_darks
+from calibook.calibration.made import made_constants, put_constants
 from calibook.errors import BadInput
 
 CODES = (0, 1, 3)
@@ -83,11 +84,11 @@ def test_putting_twice_is_one_entry_each_and_the_list_is_the_same(world):
     write_darks(world)
     plan = planned(world)
     task, maps = plan.tasks[0], {"Offset10Hz": np.ones((1, 3, 16, 64))}
-    first = put_darks(world.detector, task, maps)
+    first = put_constants(world.detector, task, maps)
     listed = (world.folder / "darks" / "DARK-R0001-R0002-R0003-JNGFR01.json").read_bytes()
-    assert put_darks(world.detector, task, maps) == first
+    assert put_constants(world.detector, task, maps) == first
     assert (world.folder / "darks" / "DARK-R0001-R0002-R0003-JNGFR01.json").read_bytes() == listed
     assert len(world.store.entries()) == 1
     assert [row["entry"] for row in made_constants(plan)] == [first[0].id]
-    assert put_darks(world.detector, task, maps, inject=False) == []
+    assert put_constants(world.detector, task, maps, inject=False) == []
     assert made_constants(plan) == []

@@ -2,29 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import pairwise
 from math import prod
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 
+from calibook.calibration.made import made_constants as made_constants
+from calibook.calibration.made import put_constants as put_darks  # noqa: F401
 from calibook.calibration.resources import BUFFERED_BYTES
 from calibook.calibration.workers import worker_threads
-from calibook.constants import Condition, Constant, Store, as_stored
-from calibook.detectors.base import ConditionValue, Detector
+from calibook.detectors.base import Detector
 from calibook.errors import BadInput
-from calibook.files import read_json, write_json
 from calibook.kernels.bisection import medians
 from calibook.kernels.darks import DarkSums
-from calibook.procedures.tasks import Plan, Task
+from calibook.procedures.tasks import Task
 from calibook.runs.raw_file import RawModuleFile, open_raw
 
-_AXES, _AXES_NO_GAIN = ("cell", "gain", "slow_scan", "fast_scan"), ("cell", "slow_scan", "fast_scan")
 # Fewer pixels than these at a time are not worth a visit to each frame.
 _FEWEST_PIXELS = 2048
 
@@ -136,59 +133,3 @@ def _refuse_other_stage(sums: DarkSums, stage: str, files: Sequence[str]) -> Non
             f"{wrong / (right + wrong):.0%} of the samples show another gain stage than {stage}; "
             "were the dark runs given in another order than high, medium, low gain?",
         )
-
-
-def put_darks(
-    detector: Detector, task: Task, arrays: dict[str, np.ndarray], *, inject: bool = True
-) -> list[Constant]:
-    """Put a module's dark constants into the store, and list them in the task's output.
-
-    arrays: {calibration: (cell, gain, slow_scan, fast_scan)}, or without the gain axis
-    inject: False leaves the store alone; the list is then empty
-
-    Doing it again changes nothing: the same content is one entry.
-    """
-    about = task.about
-    put = []
-    for calibration, array in arrays.items() if inject else ():
-        facts = detector.constants[calibration]
-        stored = as_stored(array.astype(facts.dtype), _AXES, facts.dims)
-        for valid_for in about["valid_for"]:
-            constant = Store(about["store"]).put(
-                stored,
-                calibration=calibration,
-                pdu=about["unit"],
-                detector_type=detector.detector_type,
-                conditions=_conditions(detector, calibration, valid_for),
-                begin=about["begin"],
-                dims=facts.dims,
-                raw_location=", ".join(Path(path).name for path in task.inputs),
-            )
-            put.append(constant)
-    write_json(task.outputs[0], {"unit": about["unit"], "constants": [c.to_dict() for c in put]})
-    return put
-
-
-def _conditions(detector: Detector, calibration: str, found: Mapping[str, ConditionValue]) -> list[Condition]:
-    """What a kind of constant depends on, with the detector's tolerances."""
-    return [
-        Condition(name, value, *(2 * [detector.tolerances.get(name, 0.0)]))
-        for name, value in detector.conditions_of(calibration, found).items()
-    ]
-
-
-def made_constants(plan: Plan) -> list[dict[str, Any]]:
-    """Rows of a table of all constants that the plan's tasks put: unit, calibration, entry, ..."""
-    rows = []
-    for task in plan.tasks:
-        listed = read_json(task.outputs[0])["constants"] if Path(task.outputs[0]).is_file() else []
-        rows += [
-            {
-                "unit": c["pdu"],
-                "calibration": c["calibration"],
-                "entry": c["id"],
-                "valid from": c["begin"][:19],
-            }
-            for c in listed
-        ]
-    return rows
