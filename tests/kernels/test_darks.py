@@ -11,7 +11,6 @@ from calibook.kernels import bisection, darks
 from calibook.kernels.bisection import medians
 from calibook.kernels.cells import TILE
 from calibook.kernels.darks import MOST_FRAMES, DarkSums
-from calibook.kernels.median import StreamingMedian
 
 NAMES = ("count", "total", "squares", "saturated", "wrong")
 
@@ -91,30 +90,9 @@ def test_frames_of_unknown_cells_are_told():
     assert DarkSums.zeros(2, 4).accumulate(zeros, zeros.astype("u1"), np.array([0, 2, -1]), 0) == 2
 
 
-def streamed(frames, block=7):
-    adc, code, cell, cells = frames
-    result = StreamingMedian(cells, adc.shape[1])
-    parts = [slice(i, i + block) for i in range(0, len(adc), block)]
-    for part in parts:
-        result.count_coarse(adc[part], code[part], cell[part], 1)
-    result.refine()
-    for part in reversed(parts):
-        result.count_fine(adc[part], code[part], cell[part], 1)
-    return result
-
-
 @settings(deadline=None, max_examples=60)
 @given(dark_frames())
 def test_median_is_numpys_for_even_and_odd(frames):
-    adc, code, cell, cells = frames
-    np.testing.assert_array_equal(
-        streamed(frames).median(), twins.of_expected(np.median, adc, code, cell, 1, cells)
-    )
-
-
-@settings(deadline=None, max_examples=60)
-@given(dark_frames())
-def test_median_in_memory_is_numpys_for_even_and_odd(frames):
     adc, code, cell, cells = frames
     np.testing.assert_array_equal(
         medians(adc, code, cell, 1, cells), twins.of_expected(np.median, adc, code, cell, 1, cells)
@@ -125,10 +103,10 @@ EDGES = [[127, 128], [0, 16383], [5], [128, 128, 127, 127], [0, 0, 16383, 16383]
 
 
 @pytest.mark.parametrize("values", EDGES)
-def test_median_across_the_edges_of_bins(values):
+def test_median_of_few_samples_and_at_the_ends_of_the_range(values):
     adc = np.array(values, "u2")[:, None]
     frames = adc, np.ones(adc.shape, "u1"), np.zeros(len(adc), int), 1
-    assert streamed(frames).median() == medians(*frames, 1) == np.median(values)
+    assert medians(*frames, 1) == np.median(values)
 
 
 @pytest.mark.parametrize(("frames", "pixels"), [(2 * bisection.MOST_COUNTED + 5, 3), (1000, 300)])
@@ -159,20 +137,6 @@ def test_the_inner_loops_do_several_pixels_per_instruction(kernel, signature):
     (assembly,) = compiled.inspect_asm().values()
     # Products or comparisons of several samples. x86: pmaddwd, pcmpgtw; arm: mul, mla, cmge, cmgt.
     assert re.search(r"\bv?(pmaddwd|pmulld|pcmpgtw)\b|\b(mul|mla|umlal|cmg[et])(\.4s|\.8h|\s+v\d)", assembly)
-
-
-def test_median_needs_the_same_frames_twice():
-    adc = np.full((4, 2), 2900, "u2")
-    arguments = adc, np.ones(adc.shape, "u1"), np.zeros(4, int), 1
-    median = StreamingMedian(1, 2)
-    with pytest.raises(ValueError, match="before refine"):
-        median.count_fine(*arguments)
-    median.count_coarse(*arguments)
-    median.refine()
-    with pytest.raises(ValueError, match="after refine"):
-        median.count_coarse(*arguments)
-    with pytest.raises(ValueError, match="other frames"):
-        median.median()
 
 
 def test_dark_kernels_refuse_arrays_that_do_not_fit():

@@ -128,6 +128,17 @@ def test_all_frames_of_some_pixels(made, layout):
         np.testing.assert_array_equal(block.cells, made.cells.ravel())
 
 
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_some_pixels_of_some_entries(made, layout):
+    replace_dataset(made.path, f"{made.data}/adc", **LAYOUTS[layout])
+    with open_raw(made.path, SMALL, KARABO_ID) as raw:
+        for entries in ([4, 1], [], [5, 4, 0]):
+            block = raw.read_pixels(100, 1100, np.array(entries, int))
+            expected = made.adc[entries].reshape(4 * len(entries), 2048)[:, 100:1100]
+            np.testing.assert_array_equal(block.images["adc"], expected)
+            np.testing.assert_array_equal(block.cells, made.cells[entries].ravel())
+
+
 def test_a_file_that_lost_its_end_names_dataset_and_train(made):
     """As when it is overwritten while it is read."""
     replace_dataset(made.path, f"{made.data}/gain")

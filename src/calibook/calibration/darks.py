@@ -71,7 +71,7 @@ def characterise_darks(
             sums, median = frames.sums(offset_by == "median", threads or worker_threads())
         _refuse_other_stage(sums, stage, files)
         offset, noise = sums.mean_and_std()
-        noise *= _unbiased(sums.count)
+        noise *= unbiased(sums.count)
         stages.append((offset if median is None else median, noise, sums.count, sums.saturated, sums.wrong))
     shape = (cells, len(stages), *detector.module_shape)
     offset, noise, count, saturated, wrong = (
@@ -118,7 +118,7 @@ class _Frames:
         return sums, medians(adc, code, cell, self.code, self.cells) if with_median else None
 
 
-def _unbiased(count: np.ndarray) -> np.ndarray:
+def unbiased(count: np.ndarray) -> np.ndarray:
     """From the spread of n samples to that of the pixel: sqrt(n / (n - 1)), NaN for one sample."""
     with np.errstate(divide="ignore", invalid="ignore"):
         factor = np.sqrt(count / (count.astype("f8") - 1.0))

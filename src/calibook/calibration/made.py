@@ -32,7 +32,8 @@ def put_constants(
     put = []
     for calibration, array in arrays.items() if inject else ():
         facts = detector.constants[calibration]
-        stored = as_stored(array.astype(facts.dtype), _AXES if array.ndim == 4 else _AXES_NO_GAIN, facts.dims)
+        axes = _AXES if array.ndim == 4 else _AXES_NO_GAIN
+        stored = as_stored(array, axes, facts.dims).astype(facts.dtype, copy=False)
         for valid_for in about["valid_for"]:
             constant = Store(about["store"]).put(
                 stored,

@@ -197,19 +197,21 @@ class RawModuleFile:
             found[key] = buffer[: len(entries)].reshape(frames, -1)
         return Block(entries, frames, found, self._cells[self.places_of(entries)])
 
-    def read_pixels(self, first: int, last: int) -> Block:
-        """All entries, but of their images only the pixels first to last, excluded.
+    def read_pixels(self, first: int, last: int, entries: np.ndarray | None = None) -> Block:
+        """Entries (None for all), but of their images only the pixels first to last, excluded.
 
         For what needs all frames of a pixel at once; memory is for the caller
         to mind. Otherwise as `read`.
         """
+        entries = np.arange(self.n_entries) if entries is None else entries
         found = {}
         for key, images in self._images.items():
             try:
-                found[key] = images.read_pixels(self._entries, first, last)
+                found[key] = images.read_pixels(self._entries[entries], first, last)
             except UnreadableEntry as error:
-                raise self._bad(key, error.number, error) from None
-        return Block(np.arange(self.n_entries), self.n_frames, found, self._cells)
+                raise self._bad(key, int(entries[error.number]), error) from None
+        places = self.places_of(entries)
+        return Block(entries, len(places), found, self._cells[places])
 
     def _bad(self, key: str, entry: int, error: Exception) -> BadInput:
         train = int(self.trains_of(entry, entry + 1)[0])

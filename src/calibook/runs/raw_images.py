@@ -11,7 +11,7 @@ from typing import BinaryIO
 import h5py
 import numpy as np
 
-from calibook.runs.places import frame_places, read_at, runs
+from calibook.runs.places import frame_places, read_at, runs, write_at
 
 _UNPACK_BYTES = 64 << 20
 
@@ -40,6 +40,7 @@ class RawImages:
         self._pixels = prod(dataset.shape[-module_axes:])
         self._places = frame_places(dataset, frame_axes)
         self._unpacked: BinaryIO | None = None
+        self._is_unpacked = np.zeros(len(dataset), bool)
         self._lock = Lock()
         self.dtype = dataset.dtype.newbyteorder("=")
 
@@ -76,7 +77,7 @@ class RawImages:
                 rows = np.s_[int(positions[low]) : int(positions[low]) + high - low]
                 self.dataset.read_direct(buffer, rows, np.s_[low:high])
             return
-        places = self._places_of(positions)
+        places = self._places.reshape(-1, self._frames_per_entry)[positions].ravel()
         frames = buffer[: len(positions)].reshape(len(places), -1)
         for low, high in runs(places, frames[0].nbytes):
             read_at(self._descriptor, frames[low:high], int(places[low]))
@@ -87,41 +88,35 @@ class RawImages:
         What HDF5 must unpack is unpacked once, into a nameless temporary file.
         Raises UnreadableEntry.
         """
-        if self._places is None:
-            self._unpack(positions)
-        places = self._places_of(positions)
+        descriptor, places = self._descriptor, self._places
+        if places is None:
+            descriptor, places = self._unpack(positions)
+        places = places.reshape(-1, self._frames_per_entry)[positions].ravel()
         found = np.empty((len(places), self._planes, last - first), self.dtype)
         for number, plane in product(range(len(places)), range(self._planes)):
             inside = (plane * self._pixels + first) * self.dtype.itemsize
             try:
-                read_at(self._descriptor, found[number, plane], int(places[number]) + inside)
+                read_at(descriptor, found[number, plane], int(places[number]) + inside)
             except (OSError, EOFError) as error:
                 raise UnreadableEntry(number // self._frames_per_entry, str(error)) from None
-        return found.reshape(len(places), -1)
+        return found.reshape(len(places), self._planes * (last - first))
 
-    def _places_of(self, positions: np.ndarray) -> np.ndarray:
-        assert self._places is not None
-        return self._places.reshape(-1, self._frames_per_entry)[positions].ravel()
-
-    def _unpack(self, positions: np.ndarray) -> None:
-        """Other positions than these remain empty."""
+    def _unpack(self, positions: np.ndarray) -> tuple[int, np.ndarray]:
+        """Descriptor of a file in which these entries lie as NumPy has them, and the places of all frames."""
+        entry = self.new_buffer(1)
         with self._lock:
-            if self._places is not None:
-                return
-            entry = self.new_buffer(1)
+            if self._unpacked is None:
+                self._unpacked = tempfile.TemporaryFile()  # noqa: SIM115  # closed with the file it is of
+            packed = np.flatnonzero(~self._is_unpacked[positions])
             step = max(1, _UNPACK_BYTES // entry.nbytes)
-            buffer = self.new_buffer(min(step, len(positions)))
-            self._unpacked = tempfile.TemporaryFile()  # noqa: SIM115  # closed with the file it is of
-            for start in range(0, len(positions), step):
-                some = positions[start : start + step]
+            buffer = self.new_buffer(min(step, len(packed)))
+            for some in (packed[start : start + step] for start in range(0, len(packed), step)):
                 try:
-                    self.read(some, buffer)
+                    self.read(positions[some], buffer)
                 except UnreadableEntry as error:
-                    raise UnreadableEntry(start + error.number, str(error)) from None
-                for row, position in enumerate(some):
-                    self._unpacked.seek(int(position) * entry.nbytes)
-                    self._unpacked.write(buffer[row].tobytes())
-            self._unpacked.flush()
-            self._descriptor = self._unpacked.fileno()
-            frame_bytes = entry.nbytes // self._frames_per_entry
-            self._places = np.arange(self.dataset.shape[0] * self._frames_per_entry) * frame_bytes
+                    raise UnreadableEntry(int(some[error.number]), str(error)) from None
+                for row, position in enumerate(positions[some]):
+                    write_at(self._unpacked.fileno(), buffer[row], int(position) * entry.nbytes)
+                self._is_unpacked[positions[some]] = True
+            frames = np.arange(len(self.dataset) * self._frames_per_entry)
+            return self._unpacked.fileno(), frames * (entry.nbytes // self._frames_per_entry)
