@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from calibook.calibration.agipd_pc import medium_shift, relative_gains
-from calibook.detectors.agipd import ADC_BLOCK_SHAPE
+from calibook.detectors.agipd import ADC_BLOCK_SHAPE, fixed_stage
 from calibook.detectors.bad_pixels import BadPixels
+from calibook.detectors.base import ConditionValue
 from calibook.errors import NoConstants
 from calibook.kernels.analogue_packing import (
-    AnalogueConstants,
     pack_analogue,
     pack_force_below,
     pack_signal,
     pack_thresholds,
 )
-from calibook.kernels.packing import PackedConstants
+from calibook.kernels.packing import STAGES, PackedConstants
 from calibook.kernels.pixel_checks import noisy_blocks
 
 _BAD_PIXELS = ("BadPixelsDark", "BadPixelsPC", "BadPixelsFF")
@@ -57,6 +57,33 @@ class GainOptions:
     photon_energy: float = 1.0
 
 
+def wanted_constants(
+    conditions: Mapping[str, ConditionValue], relative: bool, adjust_medium: bool, xray_gain: bool
+) -> dict[str, bool | str]:
+    """Constants that a correction needs (True, or a text that tells what for) or can use (False).
+
+    conditions: of the run; with a fixed gain mode no thresholds are needed
+    relative, adjust_medium, xray_gain: the options rel_gain, adjust_mg_baseline and xray_gain
+    """
+    scan = [name for name, on in (("rel_gain", relative), ("adjust_mg_baseline", adjust_medium)) if on]
+    return {
+        "Offset": True,
+        "ThresholdsDark": fixed_stage(conditions) is None,
+        "BadPixelsDark": False,
+        "Noise": False,
+        "SlopesPC": _asked_by(scan),
+        "BadPixelsPC": False,
+        "SlopesFF": _asked_by(["xray_gain"] if xray_gain else []),
+        "BadPixelsFF": False,
+    }
+
+
+def _asked_by(options: list[str]) -> bool | str:
+    named = " and ".join(options)
+    how = " ".join(f"--{name.replace('_', '-')} false" for name in options)
+    return f"{named} need{'s' * (len(options) == 1)} it; {how} does without" if options else False
+
+
 def pack_agipd(
     constants: Mapping[str, np.ndarray],
     static: np.ndarray,
@@ -67,9 +94,11 @@ def pack_agipd(
 ) -> PackedConstants:
     """Pack the constants of one module, an AnalogueConstants unless the gain is fixed.
 
-    constants: {calibration: (cell, gain or quantity, slow_scan, fast_scan)}, as `load_constants`
-        gives them; needs Offset, ThresholdsDark (not with fixed gain), and what the options ask for
-    static: u4 (slow_scan, fast_scan), bits of pixels that are what they are in all constants
+    constants: {calibration: (cell, gain or quantity, slow_scan, fast_scan)}, e.g. a
+        `load.TaskConstants`: each is asked for once, and let go before those that it is not
+        used with; needs Offset, ThresholdsDark (not with fixed gain), and what the options ask for
+    static: u4 (slow_scan, fast_scan), bits of pixels that are what they are in all
+        constants; or (cell, 1, slow_scan, fast_scan), of what the run itself shows
     noisy_adc_fraction: NOISY_ADC for blocks of one ADC with a larger share of pixels out of
         limits; None for not
 
@@ -81,64 +110,92 @@ def pack_agipd(
     missing = [name for name, wanted in needed.items() if wanted and name not in constants]
     if missing:
         raise NoConstants(f"the correction needs {', '.join(missing)}, which the store did not give")
-    cells = len(constants["Offset"])
-    parts = []
-    for start in range(0, cells, _CELLS_AT_A_TIME):
-        some = slice(start, start + _CELLS_AT_A_TIME)
-        # One cell in a constant is for all.
-        part = {name: array[some] if len(array) > 1 else array for name, array in constants.items()}
-        word = _bad_pixels(part, static, noisy_adc_fraction)
-        parts.append(_pack(part, word, stages, gains, fixed_gain))
-    return _joined(parts)
+    word = _bad_pixels(constants, static, noisy_adc_fraction)
+    threshold = None if fixed_gain else _packed_thresholds(constants["ThresholdsDark"], stages)
+    offset, scale, force = _packed_signal(constants, stages, gains, fixed_gain)
+    packed = PackedConstants(offset, scale, _packed_mask(word, len(offset)), len(offset))
+    return packed if threshold is None else pack_analogue(packed, threshold, force)
 
 
-def _pack(
-    part: Mapping[str, np.ndarray], word: np.ndarray, stages: StageOptions, gains: GainOptions, fixed: bool
-) -> PackedConstants:
-    offset = part["Offset"]
-    packed = pack_signal(
-        offset,
-        relative_gains(part["SlopesPC"]) if gains.relative else None,
-        part["SlopesFF"] if gains.xray_gain is None else gains.xray_gain,
-        gains.photon_energy,
-        np.broadcast_to(word, offset.shape),
-        medium_shift(part["SlopesPC"], offset) if gains.adjust_medium else None,
-    )
-    if fixed:
-        return packed
-    threshold = pack_thresholds(part["ThresholdsDark"], stages.low_medium_gap)
-    force = pack_force_below(offset, stages.high_below, stages.medium_below, stages.high_from)
-    return pack_analogue(packed, threshold, force)
-
-
-def _bad_pixels(part: Mapping[str, np.ndarray], static: np.ndarray, fraction: float | None) -> np.ndarray:
-    word = np.broadcast_to(static, (1, 1, *static.shape)).astype(np.uint32)
+def _bad_pixels(
+    constants: Mapping[str, np.ndarray], static: np.ndarray, fraction: float | None
+) -> np.ndarray:
+    """u4 (cell or 1, 3 or 1, slow_scan, fast_scan)"""
+    word = (static if static.ndim == 4 else static[None, None]).astype(np.uint32)
     for name in _BAD_PIXELS:
-        if name in part:
-            word = word | part[name].astype(np.uint32)
+        if name in constants:
+            word = _or(word, constants[name].astype(np.uint32, copy=False))
     if fraction is not None:
         limits = BadPixels.OFFSET_OUT_OF_THRESHOLD | BadPixels.NOISE_OUT_OF_THRESHOLD
-        noisy = noisy_blocks(word, ADC_BLOCK_SHAPE, int(limits), fraction)
-        word = word | np.where(noisy, np.uint32(BadPixels.NOISY_ADC), np.uint32(0))
+        for cells in _parts(len(word)):
+            noisy = noisy_blocks(word[cells], ADC_BLOCK_SHAPE, int(limits), fraction)
+            word[cells][noisy] |= np.uint32(BadPixels.NOISY_ADC)
     return word
 
 
-def _joined(parts: list[PackedConstants]) -> PackedConstants:
-    cells = sum(len(part.offset) for part in parts)
+def _or(ours: np.ndarray, theirs: np.ndarray) -> np.ndarray:
+    """Both words; one with fewer memory cells than the other, but not one for all, lacks the last ones."""
+    counts = {len(word) for word in (ours, theirs)} - {1}
+    if len(counts) < 2:
+        return ours | theirs
+    few, many = sorted((ours, theirs), key=len)
+    both = np.array(np.broadcast_to(many, (len(many), *np.broadcast_shapes(few.shape[1:], many.shape[1:]))))
+    both[: len(few)] |= few
+    return both
 
-    def all_of(name: str) -> np.ndarray:
-        arrays = [getattr(part, name) for part in parts]
-        first = arrays[0]
-        same = (np.array_equal(array, first, equal_nan=array.dtype.kind == "f") for array in arrays)
-        if len(first) == 1 and all(same):
-            return first
-        repeated = [
-            np.broadcast_to(array, (len(part.offset), *array.shape[1:]))
-            for array, part in zip(arrays, parts, strict=True)
-        ]
-        return np.concatenate(repeated)
 
-    offset, scale, mask = all_of("offset"), all_of("scale"), all_of("mask")
-    if isinstance(parts[0], AnalogueConstants):
-        return AnalogueConstants(offset, scale, mask, cells, all_of("threshold"), all_of("force_below"))
-    return PackedConstants(offset, scale, mask, cells)
+def _packed_thresholds(thresholds: np.ndarray, stages: StageOptions) -> np.ndarray:
+    return np.concatenate(
+        [pack_thresholds(thresholds[cells], stages.low_medium_gap) for cells in _parts(len(thresholds))]
+    )
+
+
+def _packed_signal(
+    constants: Mapping[str, np.ndarray], stages: StageOptions, gains: GainOptions, fixed: bool
+) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+    """(offset, scale, force_below) of all cells, as kernels take them."""
+    slopes = constants["SlopesPC"] if gains.relative or gains.adjust_medium else None
+    xray = constants["SlopesFF"] if gains.xray_gain is None else np.array(gains.xray_gain)
+    offset = constants["Offset"]
+    parts = []
+    for cells in _parts(len(offset)):
+        dark = offset[cells]
+        lines = None if slopes is None else _some(slopes, cells)
+        packed = pack_signal(
+            dark,
+            relative_gains(lines) if lines is not None and gains.relative else None,
+            xray if xray.ndim == 0 else _some(xray, cells),
+            gains.photon_energy,
+            medium_shift=medium_shift(lines, dark) if lines is not None and gains.adjust_medium else None,
+        )
+        force = None
+        if not fixed:
+            force = pack_force_below(dark, stages.high_below, stages.medium_below, stages.high_from)
+        parts.append((packed.offset, packed.scale, force))
+    offsets, scales, forces = zip(*parts, strict=True)
+    return np.concatenate(offsets), _joined(scales), None if forces[0] is None else np.concatenate(forces)
+
+
+def _some(array: np.ndarray, cells: slice) -> np.ndarray:
+    # One cell in a constant is for all.
+    return array if len(array) == 1 else array[cells]
+
+
+def _parts(cells: int) -> list[slice]:
+    return [slice(start, start + _CELLS_AT_A_TIME) for start in range(0, cells, _CELLS_AT_A_TIME)]
+
+
+def _joined(parts: Sequence[np.ndarray]) -> np.ndarray:
+    """Parts one after the other; one cell for all if there is but one in each part."""
+    first = parts[0]
+    if all(len(part) == 1 and np.array_equal(part, first, equal_nan=True) for part in parts):
+        return first
+    return np.concatenate(parts)
+
+
+def _packed_mask(word: np.ndarray, cells: int) -> np.ndarray:
+    """u4 (cell or 1, 3, pixel). What a run shows may be of other memory cells than the constants are."""
+    if 1 < len(word) < cells:
+        word = _or(word, np.zeros((cells, 1, 1, 1), np.uint32))
+    flat = word[:cells].reshape(min(len(word), cells), word.shape[1], -1)
+    return np.ascontiguousarray(np.broadcast_to(flat, (len(flat), STAGES, flat.shape[2])))

@@ -20,7 +20,7 @@ from calibook.kernels.bits import ALL
 from calibook.kernels.dark_window import dark_window_shift
 from calibook.kernels.packing import PackedConstants
 from calibook.kernels.photons import round_photons
-from calibook.kernels.pixel_checks import melt_snow
+from calibook.kernels.pixel_checks import melt_snow, replace_outside
 from calibook.runs.raw_file import RawModuleFile
 
 _EXCLUDED = int(ALL) & ~int(INFORMATIONAL)
@@ -52,6 +52,8 @@ class AgipdCorrection:
     snow_below: pixels not in high gain with less signal than this are snow, and
         filled from their neighbours; in the unit of the result, None for not
     rounding_threshold: photons are rounded to whole numbers with it; None leaves them
+    zero_outside: (low, high) in the unit of the result: values beyond become 0; None for not
+    zero_nans: NaN becomes 0, too
     """
 
     constants: PackedConstants
@@ -62,6 +64,8 @@ class AgipdCorrection:
     common_mode: ChipMode | None = None
     snow_below: float | None = None
     rounding_threshold: float | None = None
+    zero_outside: tuple[float, float] | None = None
+    zero_nans: bool = False
 
 
 @dataclass(frozen=True)
@@ -116,6 +120,9 @@ def correct_agipd_frames(
         melt_snow(x, g, m, correction.snow_below, int(BadPixels.INTERPOLATED))
     if correction.rounding_threshold is not None:
         round_photons(data, correction.rounding_threshold)
+    if correction.zero_outside is not None or correction.zero_nans:
+        low, high = correction.zero_outside or (-np.inf, np.inf)
+        replace_outside(data, low, high, correction.zero_nans)
     return Shifts(baseline, chips)
 
 

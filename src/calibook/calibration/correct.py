@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from calibook.calibration.correct_task import corrected_file
 from calibook.calibration.workers import correct_all, worker_threads
 from calibook.detectors.bad_pixels import INFORMATIONAL
 from calibook.detectors.base import Detector
@@ -18,8 +17,7 @@ from calibook.kernels.gain_switching import apply_scale, correct_planes
 from calibook.kernels.packing import PackedConstants
 from calibook.kernels.photons import round_photons
 from calibook.procedures.tasks import Task
-from calibook.runs.corrected_file import CorrectedWriter
-from calibook.runs.raw_file import Block, open_raw
+from calibook.runs.raw_file import Block
 
 __all__ = ["CommonMode", "Correction", "correct_file", "worker_threads"]
 
@@ -67,11 +65,7 @@ def correct_file(
 
     Raises BadInput with file, dataset and train if the raw file can't be used.
     """
-    began = time.perf_counter()
-    with (
-        open_raw(task.inputs[0], detector, task.about["karabo_id"]) as raw,
-        CorrectedWriter(Path(task.outputs[0]), raw, detector) as writer,
-    ):
+    with corrected_file(detector, task) as (raw, writer, results):
 
         def correct(
             block: Block, data: np.ndarray, gain: np.ndarray, mask: np.ndarray
@@ -79,15 +73,8 @@ def correct_file(
             _correct_frames(block, data, gain, mask, correction, raw.image_shape)
             return {}
 
-        results = correct_all(raw, writer, correct, correction.ranges, threads=threads).results()
-        results["train_ids"] = raw.train_ids
-        results["trains"] = raw.n_trains
-    return {
-        **results,
-        "module": task.about["module"],
-        "sequence": task.about["sequence"],
-        "seconds": time.perf_counter() - began,
-    }
+        results.update(correct_all(raw, writer, correct, correction.ranges, threads=threads).results())
+    return results
 
 
 def _correct_frames(

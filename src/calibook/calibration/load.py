@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from typing import Any
+
 import numpy as np
 
 from calibook.constants import as_used, load_pinned
@@ -10,29 +13,52 @@ from calibook.errors import BadInput, NoConstants
 from calibook.procedures.tasks import Plan, Task
 
 
-def load_constants(plan: Plan, task: Task, detector: Detector) -> dict[str, np.ndarray]:
-    """{calibration: array (cell, gain, slow_scan, fast_scan)}, content hashes checked.
+class TaskConstants(Mapping[str, np.ndarray]):
+    """{calibration: array (cell, gain, slow_scan, fast_scan)}, read and checked whenever asked for.
 
-    Raises NoConstants if the plan found a required one missing, ConstantDamaged
-    if a file is not what was put, BadInput for one of another detector's shape.
+    Nothing is kept: those of hundreds of memory cells together would not fit
+    into a task's memory. Raises NoConstants at once if the plan found a required
+    one missing; when read, ConstantDamaged if a file is not what was put, and
+    BadInput for one of another detector's shape.
     """
-    missing = task.about.get("missing_constants", {})
-    if missing:
-        raise NoConstants(
-            f"{task.name}: " + "; ".join(f"{calibration}: {why}" for calibration, why in missing.items())
-        )
-    loaded = {}
-    for entry in plan.constants_of(task):
-        array = as_used(load_pinned(entry), entry["dims"])
-        if array.shape[2:] != detector.module_shape:
-            raise BadInput(
-                entry["path"],
-                f"constant {entry['id']} ({entry['calibration']}) is for {array.shape[2:]} pixels, "
-                f"a module of {detector.title} has {detector.module_shape}",
-                dataset=entry["dataset"],
+
+    def __init__(self, plan: Plan, task: Task, detector: Detector):
+        missing = task.about.get("missing_constants", {})
+        if missing:
+            raise NoConstants(
+                f"{task.name}: " + "; ".join(f"{calibration}: {why}" for calibration, why in missing.items())
             )
-        loaded[entry["calibration"]] = array
-    return loaded
+        self._detector = detector
+        self._entries = {entry["calibration"]: entry for entry in plan.constants_of(task)}
+
+    def __getitem__(self, calibration: str) -> np.ndarray:
+        return _load(self._entries[calibration], self._detector)
+
+    def __contains__(self, calibration: object) -> bool:
+        return calibration in self._entries
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._entries)
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+
+def load_constants(plan: Plan, task: Task, detector: Detector) -> dict[str, np.ndarray]:
+    """All of a task's constants at once, see `TaskConstants`."""
+    return dict(TaskConstants(plan, task, detector))
+
+
+def _load(entry: Mapping[str, Any], detector: Detector) -> np.ndarray:
+    array = as_used(load_pinned(entry), entry["dims"])
+    if array.shape[2:] != detector.module_shape:
+        raise BadInput(
+            entry["path"],
+            f"constant {entry['id']} ({entry['calibration']}) is for {array.shape[2:]} pixels, "
+            f"a module of {detector.title} has {detector.module_shape}",
+            dataset=entry["dataset"],
+        )
+    return array
 
 
 def combine_bad_pixels(constants: dict[str, np.ndarray], names: list[str], static: np.ndarray) -> np.ndarray:

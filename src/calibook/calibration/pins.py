@@ -14,6 +14,9 @@ from calibook.errors import NoConstants
 from calibook.procedures.tasks import Task
 from calibook.runs.conditions import RunConditions
 
+Wanted = Mapping[str, bool | str]
+"""{calibration: required}; a text says what it is required for."""
+
 
 class Pins:
     """The constants of a request, looked up once per detector unit."""
@@ -24,13 +27,13 @@ class Pins:
         self.entries: list[dict[str, Any]] = []
         self._known: dict[str, tuple[list[int], dict[str, str]]] = {}
 
-    def of(self, aggregator: str, wanted: Mapping[str, bool]) -> tuple[list[int], dict[str, str]]:
+    def of(self, aggregator: str, wanted: Wanted) -> tuple[list[int], dict[str, str]]:
         """Indices of the entries of one module, and {required but missing calibration: why}."""
         if aggregator not in self._known:
             self._known[aggregator] = self._look_up(aggregator, wanted)
         return self._known[aggregator]
 
-    def _look_up(self, aggregator: str, wanted: Mapping[str, bool]) -> tuple[list[int], dict[str, str]]:
+    def _look_up(self, aggregator: str, wanted: Wanted) -> tuple[list[int], dict[str, str]]:
         unit = self.store.unit_of(self.found.karabo_id, aggregator, self.found.start)
         indices, missing = [], {}
         for calibration, required in wanted.items():
@@ -47,7 +50,8 @@ class Pins:
                 indices.append(len(self.entries))
                 self.entries.append({**constant.to_dict(), "karabo_da": aggregator})
             elif required:
-                missing[calibration] = self.store.why_not(**query)
+                why = self.store.why_not(**query)
+                missing[calibration] = f"{why}; {required}" if isinstance(required, str) else why
         return indices, missing
 
     def refuse_if_nothing_found(self, tasks: Sequence[Task]) -> None:

@@ -6,14 +6,14 @@ A plan is made from metadata alone. Every constant of a request is pinned here
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 
-from calibook.calibration.pins import Pins
+from calibook.calibration.pins import Pins, Wanted
 from calibook.calibration.resources import corrected_size_mb, correction_memory_mb
 from calibook.constants import Store
-from calibook.detectors.base import Detector
+from calibook.detectors.base import ConditionValue, Detector
 from calibook.detectors.geometry import geometry_of
 from calibook.procedures.tasks import Plan, Task
 from calibook.runs.conditions import RunConditions, read_conditions
@@ -27,7 +27,7 @@ def plan_correction(
     in_folder: str,
     run: int,
     out_folder: str,
-    constants: Mapping[str, bool],
+    constants: Wanted | Callable[[Mapping[str, ConditionValue]], Wanted],
     modules: Sequence[int] = (-1,),
     sequences: Sequence[int] = (-1,),
     karabo_id: str = "",
@@ -39,9 +39,10 @@ def plan_correction(
 ) -> Plan:
     """One task per raw file, each with the constants of its detector unit.
 
-    constants: {calibration: required}. A file whose unit lacks a required one
-        still gets its task, which ends with the cause "no constants"; if every
-        unit lacks one, NoConstants is raised here.
+    constants: {calibration: required}, or what gives that for the run's
+        conditions; instead of True a text that says what it is required for. A
+        file whose unit lacks a required one still gets its task, which ends with
+        the cause "no constants"; if every unit lacks one, NoConstants is raised here.
     geometry_file: for the pictures; one that can't be read raises BadParameter here
     """
     check_geometry(detector, geometry_file)
@@ -49,14 +50,16 @@ def plan_correction(
     karabo_id = find_karabo_id(files, detector, karabo_id)
     found = read_conditions(in_folder, run, detector, karabo_id, control_source)
     pins = Pins(Store(store or None), detector, found, strategy, frozen)
+    wanted = constants(found.conditions) if callable(constants) else constants
     tasks = []
     for file in files:
-        indices, missing = pins.of(file.aggregator, constants)
+        indices, missing = pins.of(file.aggregator, wanted)
         about = {
             "module": file.module,
             "sequence": file.sequence,
             "karabo_id": karabo_id,
             "started": found.start.isoformat(timespec="milliseconds"),
+            "conditions": found.conditions,
             "missing_constants": missing,
         }
         tasks.append(

@@ -66,7 +66,7 @@ def show_detector(
     limits: colour scale; by default the middle 98 % of all values
     """
     images = {title: assemble(detector, modules, geometry_file) for title, modules in pictures.items()}
-    low, high = limits or _middle(list(images.values()), log)
+    low, high = limits or middle(list(images.values()), log)
     norm = _log_norm(low, high) if log else plt.Normalize(low, high)
     rows, columns = next(iter(images.values())).shape
     width = 6.7 / len(images)
@@ -99,7 +99,7 @@ def show_maps(
     height = min(3.7, 1.0 + (width - 0.5) * rows / columns)
     figure, axes = plt.subplots(1, len(images), figsize=(6.7, height), squeeze=False, sharey=True)
     for ax, (title, image) in zip(axes[0], images.items(), strict=True):
-        low, high = _middle([image], log=False)
+        low, high = middle([image], log=False)
         shown = ax.imshow(image, vmin=low, vmax=high, origin="lower")
         ax.set(title=title, xlabel="x [pixel]")
         figure.colorbar(shown, ax=ax, label=label, location="bottom", shrink=0.9, pad=0.02)
@@ -172,7 +172,7 @@ def table_of(rows: Sequence[Mapping[str, Any]], index: str):
     return pd.DataFrame(list(rows)).set_index(index).rename_axis(index=None, columns=index)
 
 
-def _middle(images: Sequence[np.ndarray], log: bool) -> tuple[float, float]:
+def middle(images: Sequence[np.ndarray], log: bool) -> tuple[float, float]:
     """Range of the middle 98 % of all finite (for a log scale, positive) values."""
     values = np.concatenate([image[np.isfinite(image)] for image in images])
     if log:

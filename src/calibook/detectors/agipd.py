@@ -6,6 +6,7 @@ publications of the detector; see docs for the table of facts.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -237,3 +238,9 @@ AGIPD_500K = replace(AGIPD, name="agipd_500k", title="AGIPD_500K2G", control_agg
 def agipd_of(karabo_id: str) -> Detector:
     """Which AGIPD has that name, e.g. "HED_DET_AGIPD500K2G"."""
     return AGIPD_500K if "AGIPD500K" in karabo_id else AGIPD
+
+
+def fixed_stage(conditions: Mapping[str, ConditionValue]) -> int | None:
+    """The gain stage that all pixels are held in, 0 to 2; None if they switch by themselves."""
+    mode = int(conditions.get("Gain mode", 0))
+    return mode - 1 if mode else None

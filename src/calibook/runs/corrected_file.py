@@ -45,12 +45,15 @@ class CorrectedWriter:
     raw: open raw file, from which METADATA, INDEX and IDs are carried over
     detector: its `corrected_keys` name the image datasets, in the order in
         which `write` takes them
+    legacy_name: the data can be read by the raw source's name, too, as that of
+        old corrected files is
     """
 
-    def __init__(self, target: Path | str, raw: RawModuleFile, detector: Detector):
+    def __init__(self, target: Path | str, raw: RawModuleFile, detector: Detector, legacy_name: bool = False):
         self.target, self.raw, self.detector = Path(target), raw, detector
-        source = detector.corrected_source.format(karabo_id=raw.karabo_id, module=raw.module)
-        self._index_path = f"{source}/{detector.index_group}"
+        self._source = detector.corrected_source.format(karabo_id=raw.karabo_id, module=raw.module)
+        self._index_path = f"{self._source}/{detector.index_group}"
+        self._legacy_name = legacy_name
         self._frame_values = {k: np.zeros(raw.n_frames, t) for k, t in detector.corrected_frame_keys.items()}
         self._written = np.zeros(raw.n_entries, bool)
         self._lock = Lock()
@@ -79,9 +82,12 @@ class CorrectedWriter:
     def _create(self) -> None:
         """Everything but the images, and the places of the images."""
         raw, group_path = self.raw, f"INSTRUMENT/{self._index_path}"
-        copy_metadata(raw.h5file, self._file, {raw.index_path: self._index_path})
+        aliases = [raw.index_path] if self._legacy_name else []
+        copy_metadata(raw.h5file, self._file, {raw.index_path: self._index_path}, aliases)
         copy_index(raw.h5file, self._file, {raw.index_path: self._index_path}, {raw.index_path: raw.count})
         group = self._file.create_group(group_path)
+        for kind in ("INDEX", "INSTRUMENT") if self._legacy_name else ():
+            self._file[f"{kind}/{raw.source}"] = h5py.SoftLink(f"/{kind}/{self._source}")
         for key in (*self.detector.frame_keys, *self.detector.train_keys):
             if raw.has(key):
                 group.create_dataset(key, data=raw.ids(key))

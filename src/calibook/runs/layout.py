@@ -83,18 +83,21 @@ def write_index(
         _write_counts(group, path, per_train)
 
 
-def copy_metadata(raw: h5py.File, target: h5py.File, sources: Mapping[str, str]) -> None:
+def copy_metadata(
+    raw: h5py.File, target: h5py.File, sources: Mapping[str, str], aliases: Iterable[str] = ()
+) -> None:
     """Carry METADATA over to a corrected file, dates and format version included.
 
     sources: {index path in raw: index path in target}; sources that are not
         named are left out
+    aliases: further index paths of the target
     """
     group = target.create_group("METADATA")
     for name, dataset in raw["METADATA"].items():
         if isinstance(dataset, h5py.Dataset) and name not in _SOURCE_LISTS:
             group.create_dataset(name, data=dataset[()], dtype=dataset.dtype)
     lists = group.create_group("dataSources") if "dataSources" in raw["METADATA"] else group
-    _write_source_lists(lists, [f"INSTRUMENT/{path}" for path in sources.values()])
+    _write_source_lists(lists, [f"INSTRUMENT/{path}" for path in (*sources.values(), *aliases)])
 
 
 def copy_index(
