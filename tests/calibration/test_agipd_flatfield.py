@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from calibook.calibration.agipd_flatfield import FlatFieldLimits, flat_field_gains
+from calibook.calibration.agipd_flatfield import FlatFieldLimits, flat_field_gains, joined
 from calibook.detectors.bad_pixels import BadPixels
 from calibook.errors import BadParameter
 from calibook.kernels.peaks import GOOD, IMPOSSIBLE, NO_ENTRIES, NOT_CONVERGED, PeakFits
@@ -19,7 +19,7 @@ def fits(cells=2, pixels=8):
 
 def test_gain_is_spacing_per_energy():
     found = flat_field_gains(fits(), ENERGY, (2, 4))
-    assert found.gain.shape == (2, 2, 4) and not found.bad.any() and not any(found.cuts.values())
+    assert found.gain.shape == (2, 2, 4) and not found.bad.any() and not sum(found.cuts.values()).any()
     np.testing.assert_allclose(found.gain, 56 / ENERGY)
     np.testing.assert_allclose(found.gain_error, 0.2 / ENERGY)
 
@@ -43,16 +43,29 @@ def test_quality_cuts(change, bit, cut):
         getattr(measured, name)[1, 5] = value
     found = flat_field_gains(measured, ENERGY, (2, 4))
     assert found.bad[1, 1, 1] == bit and np.count_nonzero(found.bad) == 1
-    assert found.cuts == {name: int(name == cut) for name in found.cuts}
+    assert {name: pixels.tolist() for name, pixels in found.cuts.items()} == {
+        name: [0, int(name == cut)] for name in found.cuts
+    }
     # A bad pixel gets the median of its cell, so that its data are usable for the curious.
     assert found.gain[1, 1, 1] == pytest.approx(56 / ENERGY) and np.isnan(found.gain_error[1, 1, 1])
 
 
-def test_a_cell_without_any_good_pixel_is_refused():
+def test_a_cell_without_any_good_pixel_takes_the_gain_of_the_others():
     measured = fits()
     measured.status[1] = NO_ENTRIES
-    with pytest.raises(BadParameter, match=r"memory cell 1 .*too few photons: 8"):
-        flat_field_gains(measured, ENERGY, (2, 4))
+    found = flat_field_gains(measured, ENERGY, (2, 4))
+    assert np.isnan(found.gain[1]).all()
+    whole = joined([found, flat_field_gains(fits(cells=1), ENERGY, (2, 4))])
+    np.testing.assert_allclose(whole.gain, 56 / ENERGY)
+    assert (whole.bad[1] == BadPixels.FF_NO_ENTRIES).all() and not whole.bad[[0, 2]].any()
+    assert whole.cuts["too few photons"].tolist() == [0, 8, 0]
+
+
+def test_a_module_without_any_good_pixel_is_refused():
+    measured = fits()
+    measured.status[:] = NO_ENTRIES
+    with pytest.raises(BadParameter, match=r"no pixel of any memory cell .*too few photons: 16"):
+        joined([flat_field_gains(measured, ENERGY, (2, 4))])
 
 
 @pytest.mark.parametrize("change", [{"relative_gain": (1.2, 0.8)}, {"gain_error": 0}])

@@ -5,13 +5,13 @@ import pytest
 from flat_fields import spectra
 
 from calibook.errors import BadParameter
+from calibook.kernels.peak_model import PeakModel
 from calibook.kernels.peaks import (
     GOOD,
     IMPOSSIBLE,
     NO_ENTRIES,
     NOT_CONVERGED,
-    UNKNOWNS,
-    _components,
+    expected_counts,
     fit_peaks,
 )
 from calibook.kernels.spectra import Spectra
@@ -32,8 +32,8 @@ def test_spacing_is_unbiased_and_its_error_is_honest(name):
     scene = dict(SCENES[name])
     pixels = 80 if scene["frames"] > 5000 else 200
     found = spectra(scene.pop("frames"), pixels, spacing=SPACING, noise=NOISE, **scene)
-    options = {key: scene[key] for key in ("cloud", "second_line") if key in scene}
-    fits = fit_peaks(found, 0.95 * SPACING, NOISE, **options)
+    model = PeakModel(**{key: scene[key] for key in ("cloud", "second_line") if key in scene})
+    fits = fit_peaks(found, 0.95 * SPACING, NOISE, model)
     assert (fits.status == GOOD).all()
     pull = (fits.spacing - SPACING) / fits.spacing_error
     # The mean over n pixels has itself an error of spacing_error / sqrt(n); four of them beside 0.3 %.
@@ -91,23 +91,36 @@ def test_what_is_no_spectrum_of_photons_is_told():
 @pytest.mark.parametrize("second_line", [None, (1.1065, 0.15)])
 def test_shares_of_charge_add_up(cloud, second_line):
     """All that k photons can leave sums to one, but for what is too rare to keep."""
-    peak, place, weight = _components(cloud, second_line)
-    single = place[peak == 1] @ weight[peak == 1]
-    for k in range(UNKNOWNS - 3):
-        assert weight[peak == k].sum() == pytest.approx(1, abs=0.01)
-        assert place[peak == k] @ weight[peak == k] == pytest.approx(k * single, rel=0.01)
+    model = PeakModel(cloud, second_line)
+    charge = np.arange(model.shares.shape[1]) / model.nodes_per_photon
+    single = charge @ model.shares[1]
+    for k, shares in enumerate(model.shares):
+        assert shares.sum() == pytest.approx(1, abs=0.01)
+        assert charge @ shares == pytest.approx(k * single, rel=0.01)
+
+
+def test_expected_counts_are_those_of_the_spectrum():
+    found = spectra(20_000, 2, spacing=SPACING, noise=NOISE, mean=0.5, cloud=0.05)
+    model = PeakModel(0.05)
+    fits = fit_peaks(found, SPACING, NOISE, model)
+    expected, counted = expected_counts(found, fits, 0, 1, model), found.counts[0, 1, 1:-1]
+    many = expected > 20  # there Poisson counts are nearly normal
+    pull = (counted - expected)[many] / np.sqrt(expected[many])
+    # 150 bins at most: the width is known to 6 %.
+    assert 0.8 < pull.std() < 1.2
+    fits.status[0, 0], fits.spacing[0, 0] = IMPOSSIBLE, np.nan
+    assert np.isnan(expected_counts(found, fits, 0, 0, model)).all()
 
 
 @pytest.mark.parametrize(
-    ("options", "complaint"),
+    ("spacing", "noise", "model", "complaint"),
     [
-        ({"spacing": 0}, "both must be above 0"),
-        ({"noise": -1}, "both must be above 0"),
-        ({"cloud": 0.7}, "0 to 0.5"),
-        ({"second_line": (0, 0.1)}, "second line"),
+        (0, NOISE, {}, "both must be above 0"),
+        (SPACING, -1, {}, "both must be above 0"),
+        (SPACING, NOISE, {"cloud": 0.7}, "0 to 0.5"),
+        (SPACING, NOISE, {"second_line": (0, 0.1)}, "second line"),
     ],
 )
-def test_impossible_options(options, complaint):
-    arguments = {"spacing": SPACING, "noise": NOISE, **options}
+def test_impossible_options(spacing, noise, model, complaint):
     with pytest.raises(BadParameter, match=complaint):
-        fit_peaks(Spectra.zeros(1, 1, 0, 1, 1), **arguments)
+        fit_peaks(Spectra.zeros(1, 1, 0, 1, 1), spacing, noise, PeakModel(**model))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -43,16 +44,35 @@ class FlatFieldLimits:
 class FlatField:
     """Gains of one module; arrays (cell, slow_scan, fast_scan), one cell if all were counted together.
 
-    gain, gain_error: f8, ADU/keV, and standard deviation; where the pixel has none
-        of its own the gain is the median of its cell, the error NaN
+    gain, gain_error: f4, ADU/keV, and standard deviation; where the pixel has none
+        of its own the gain is the median of its cell (NaN if none has), the error NaN
     bad: u4, bad-pixel words
-    cuts: {name of a quality cut: pixels it took}, over all cells
+    cuts: {name of a quality cut: i8 (cell,), pixels it took}
     """
 
     gain: np.ndarray
     gain_error: np.ndarray
     bad: np.ndarray
-    cuts: dict[str, int]
+    cuts: dict[str, np.ndarray]
+
+
+def joined(parts: Sequence[FlatField]) -> FlatField:
+    """Memory cells of all parts. A cell without any good pixel takes the median gain of the others.
+
+    Raises BadParameter if no cell has one.
+    """
+    gain, error, bad = (np.concatenate([getattr(part, name) for part in parts]) for name in _MAPS)
+    cuts = {name: np.concatenate([part.cuts[name] for part in parts]) for name in parts[0].cuts}
+    if not (bad == 0).any():
+        taken = ", ".join(f"{name}: {pixels.sum()}" for name, pixels in cuts.items())
+        raise BadParameter(f"flat field: no pixel of any memory cell has a usable fit ({taken})")
+    empty = np.isnan(gain).all(axis=(1, 2))
+    if empty.any():
+        gain[empty] = np.median(gain[~empty])
+    return FlatField(gain, error, bad, cuts)
+
+
+_MAPS = ("gain", "gain_error", "bad")
 
 
 def flat_field_gains(
@@ -66,7 +86,7 @@ def flat_field_gains(
 
     FF_NO_ENTRIES: too few photons for a fit. FF_GAIN_EVAL_ERROR: the fit did not
     converge, or is bad by deviance or error. FF_GAIN_DEVIATION: gain or width
-    too far from the module's. Raises BadParameter if no pixel of a cell is good.
+    too far from the module's.
     """
     limits = limits or FlatFieldLimits()
     if not photon_energy > 0:
@@ -79,20 +99,16 @@ def flat_field_gains(
         "gain uncertain": fitted & ~(fits.spacing_error < limits.gain_error * fits.spacing),
     }
     usable = fitted & ~cut["fit bad"] & ~cut["gain uncertain"]
-    if not usable.any(axis=1).all():
-        cell = int(np.argmin(usable.any(axis=1)))
-        taken = ", ".join(f"{name}: {int(pixels[cell].sum())}" for name, pixels in cut.items())
-        raise BadParameter(f"flat field: no pixel of memory cell {cell} has a usable fit ({taken})")
     median = _median(fits.spacing, usable)
     cut["gain deviates"] = usable & ~_within(fits.spacing / median, *limits.relative_gain)
     cut["width deviates"] = usable & ~_within(fits.width / _median(fits.width, usable), *limits.width)
     bad = np.zeros(fitted.shape, np.uint32)
     for name, bit in _BITS.items():
         bad[cut[name]] |= np.uint32(bit)
-    gain = np.where(bad == 0, fits.spacing, median) / photon_energy
-    error = np.where(bad == 0, fits.spacing_error, np.nan) / photon_energy
+    gain = (np.where(bad == 0, fits.spacing, median) / photon_energy).astype(np.float32)
+    error = (np.where(bad == 0, fits.spacing_error, np.nan) / photon_energy).astype(np.float32)
     maps = (len(bad), *shape)
-    cuts = {name: int(pixels.sum()) for name, pixels in cut.items()}
+    cuts = {name: pixels.sum(axis=1) for name, pixels in cut.items()}
     return FlatField(gain.reshape(maps), error.reshape(maps), bad.reshape(maps), cuts)
 
 
@@ -107,8 +123,11 @@ _BITS = {
 
 
 def _median(values: np.ndarray, usable: np.ndarray) -> np.ndarray:
-    """Over the usable pixels of each cell: (cell, 1)."""
-    return np.nanmedian(np.where(usable, values, np.nan), axis=1, keepdims=True)
+    """Over the usable pixels of each cell: (cell, 1); NaN where there is none."""
+    result = np.full((len(values), 1), np.nan)
+    for cell in np.flatnonzero(usable.any(axis=1)):
+        result[cell] = np.median(values[cell][usable[cell]])
+    return result
 
 
 def _within(values: np.ndarray, low: float, high: float) -> np.ndarray:

@@ -19,27 +19,16 @@ counts would pull peaks down where counts are few.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import erf, sqrt
 
 import numpy as np
 from numba import njit
 
 from calibook.errors import BadParameter
+from calibook.kernels.peak_model import D0, DE, PEAKS, UNKNOWNS, A, PeakModel, W, expect
 from calibook.kernels.small_matrix import cholesky, solve
 from calibook.kernels.spectra import Spectra
 
-PEAKS = 5
-"""From the noise to four photons."""
-_D0, _DE, _W, _A = 0, 1, 2, 3
-UNKNOWNS = _A + PEAKS
-
-BACKGROUND = 1e-3
-"""Counts per bin that are always expected, so that a stray one does not decide the fit."""
 _LEAST = 1e-3  # events in a peak
-_REACH = 6.0  # widths, beyond which a peak is nothing
-_HITS = 600  # per side of 3 x 3 pixels
-_LEAST_CHARGE = 0.004  # of a photon; less is noise
-_RARE = 1e-4
 _MOST_STEPS = 60
 _SMALL_STEP = 1e-4  # expected gain in 2 log(likelihood): a hundredth of an error
 
@@ -74,87 +63,63 @@ def fit_peaks(
     spectra: Spectra,
     spacing: float,
     noise: float,
+    model: PeakModel | None = None,
     *,
-    cloud: float = 0.0,
-    second_line: tuple[float, float] | None = None,
     min_entries: int = 50,
 ) -> PeakFits:
     """Fit all spectra.
 
     spacing, noise: expected distance of peaks and width of the noise peak, in
         the unit of the data; the fit looks for the photon peak within 40 % of it
-    cloud: sigma of the charge cloud over the pixel's side; 0 for no charge sharing
-    second_line: (energy over that of the first, share of photons)
+    model: charge sharing and lines; by default none, and one
     min_entries: fewest samples above half of the expected spacing
 
     Raises BadParameter for options that can't be.
     """
     if not (spacing > 0 and noise > 0):
         raise BadParameter(f"expected spacing {spacing} and noise {noise}: both must be above 0")
-    if not 0 <= cloud <= 0.5:
-        raise BadParameter(f"charge cloud of {cloud} pixels: needs 0 to 0.5")
-    if second_line is not None and not (second_line[0] > 0 and 0 <= second_line[1] < 1):
-        raise BadParameter(f"second line {second_line}: needs an energy ratio above 0, a share from 0 to 1")
+    model = model or PeakModel()
     cells, pixels = spectra.counts.shape[:2]
     values = np.full((cells, pixels, 2 * UNKNOWNS + 1), np.nan)
     status = np.zeros((cells, pixels), np.uint8)
     _fit_all(
         spectra.counts, spectra.centres, spectra.width, spacing, noise, min_entries,
-        *_components(cloud, second_line), values, status,
+        model.nodes_per_photon, model.shares, values, status,
     )  # fmt: skip
     errors = values[..., UNKNOWNS : 2 * UNKNOWNS]
     return PeakFits(
-        position=values[..., _D0], position_error=errors[..., _D0],
-        spacing=values[..., _DE], spacing_error=errors[..., _DE],
-        width=values[..., _W], width_error=errors[..., _W],
-        amplitude=values[..., _A:UNKNOWNS],
+        position=values[..., D0], position_error=errors[..., D0],
+        spacing=values[..., DE], spacing_error=errors[..., DE],
+        width=values[..., W], width_error=errors[..., W],
+        amplitude=values[..., A:UNKNOWNS],
         deviance=values[..., -1], status=status,
     )  # fmt: skip
 
 
-def _components(
-    cloud: float, second_line: tuple[float, float] | None
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(photons k, charge q, share_k(q)), each (component,)."""
-    ratio, share = second_line or (1.0, 0.0)
-    # A second line lies between nodes of a coarse grid.
-    grid = 32 if second_line else 16
-    one = np.zeros(int(np.ceil(max(1.0, ratio) * grid)) + 2)
-    for charge, weight in _charges(cloud):
-        for energy, part in ((1.0, 1 - share), (ratio, share)):
-            # Split between two nodes so that the mean stays.
-            node, rest = divmod(charge * energy * grid, 1)
-            one[int(node)] += weight * part * (1 - rest)
-            one[int(node) + 1] += weight * part * rest
-    rows, spectrum = [], np.ones(1)
-    for k in range(PEAKS):
-        rows += [(k, node / grid, weight) for node, weight in enumerate(spectrum) if weight > _RARE]
-        spectrum = np.convolve(spectrum, one)
-    photons, places, weights = zip(*rows, strict=True)
-    return np.array(photons), np.array(places), np.array(weights)
+def expected_counts(
+    spectra: Spectra, fits: PeakFits, cell: int, pixel: int, model: PeakModel | None = None
+) -> np.ndarray:
+    """Counts that a pixel's fit expects: f8 (bin,), NaN where there is no fit.
 
-
-def _charges(cloud: float) -> list[tuple[float, float]]:
-    """(charge of one photon that a pixel gets, how often), for hits on it and its neighbours."""
-    if cloud == 0:
-        return [(1.0, 1.0)]
-    hits = (np.arange(_HITS) + 0.5) / _HITS * 3 - 1.5
-    along = np.array(
-        [(erf((0.5 - x) / cloud / sqrt(2)) + erf((0.5 + x) / cloud / sqrt(2))) / 2 for x in hits]
-    )
-    charge = np.outer(along, along).ravel()
-    charge = charge[charge > _LEAST_CHARGE]
-    counts, edges = np.histogram(charge, 400, (0, 1))
-    means = np.histogram(charge, edges, weights=charge)[0][counts > 0] / counts[counts > 0]
-    return list(zip(means.tolist(), (counts[counts > 0] / len(charge)).tolist(), strict=True))
+    Arguments as of `fit_peaks`, which made the fits.
+    """
+    x = spectra.centres
+    at = cell, pixel
+    unknowns = np.array([fits.position[at], fits.spacing[at], fits.width[at], *fits.amplitude[at]])
+    if not np.isfinite(unknowns).all():
+        return np.full(x.size, np.nan)
+    expected = np.empty(x.size)
+    model = model or PeakModel()
+    slopes = np.empty((UNKNOWNS, x.size))
+    expect(unknowns, x, spectra.width, model.nodes_per_photon, model.shares, expected, slopes)
+    return expected
 
 
 @njit(nogil=True, cache=True)
-def _fit_all(counts, x, h, spacing, noise, min_entries, peak, place, weight, values, status):
+def _fit_all(counts, x, h, spacing, noise, min_entries, grid, shares, values, status):
     bins = x.size
     expected, slopes = np.empty(bins), np.empty((UNKNOWNS, bins))
     information, lower = np.empty((UNKNOWNS, UNKNOWNS)), np.zeros((UNKNOWNS, UNKNOWNS))
-    components = (peak, place, weight)
     scratch = (expected, slopes, information, lower)
     best = np.empty(UNKNOWNS)
     for c in range(counts.shape[0]):
@@ -164,7 +129,7 @@ def _fit_all(counts, x, h, spacing, noise, min_entries, peak, place, weight, val
                 status[c, p] = NO_ENTRIES
                 continue
             _start(n, x, h, spacing, noise, best)
-            status[c, p] = _fit(n, x, h, best, components, scratch, values[c, p, -1:])
+            status[c, p] = _fit(n, x, h, best, grid, shares, scratch, values[c, p, -1:])
             if status[c, p] == GOOD:
                 values[c, p, :UNKNOWNS] = best
                 _errors(lower, values[c, p, UNKNOWNS : 2 * UNKNOWNS])
@@ -185,16 +150,16 @@ def _entries_above(n, x, limit):
 def _start(n, x, h, spacing, noise, unknowns):
     """First guess: the highest places of the smoothed spectrum, the counts around them."""
     half = max(1, int(noise / h))
-    unknowns[_D0] = _highest(n, x, h, half, -spacing / 2, spacing / 2)
-    photon = _highest(n, x, h, half, unknowns[_D0] + 0.6 * spacing, unknowns[_D0] + 1.4 * spacing)
-    unknowns[_DE] = photon - unknowns[_D0]
-    unknowns[_W] = noise
+    unknowns[D0] = _highest(n, x, h, half, -spacing / 2, spacing / 2)
+    photon = _highest(n, x, h, half, unknowns[D0] + 0.6 * spacing, unknowns[D0] + 1.4 * spacing)
+    unknowns[DE] = photon - unknowns[D0]
+    unknowns[W] = noise
     for k in range(PEAKS):
         total = 0.0
         for i in range(n.size):
-            if np.abs(x[i] - unknowns[_D0] - k * unknowns[_DE]) < unknowns[_DE] / 2:
+            if np.abs(x[i] - unknowns[D0] - k * unknowns[DE]) < unknowns[DE] / 2:
                 total += n[i]
-        unknowns[_A + k] = total + 1.0
+        unknowns[A + k] = total + 1.0
 
 
 @njit(nogil=True, cache=True)
@@ -214,13 +179,13 @@ def _highest(n, x, h, half, low, high):
 
 
 @njit(nogil=True, cache=True)
-def _fit(n, x, h, unknowns, components, scratch, deviance):
+def _fit(n, x, h, unknowns, grid, shares, scratch, deviance):
     """Fisher scoring; `unknowns` go in as a guess and come out as the best. Returns the status."""
     expected, slopes, information, lower = scratch
     gradient, step, trial = np.empty(UNKNOWNS), np.empty(UNKNOWNS), np.empty(UNKNOWNS)
     damped = np.empty((UNKNOWNS, UNKNOWNS))
     damping = 1e-3
-    _expect(unknowns, x, h, components, expected, slopes)
+    expect(unknowns, x, h, grid, shares, expected, slopes)
     now = _deviance(n, expected)
     for _ in range(_MOST_STEPS):
         _inform(n, unknowns, expected, slopes, gradient, information)
@@ -236,55 +201,34 @@ def _fit(n, x, h, unknowns, components, scratch, deviance):
                 trial[a] = unknowns[a] + step[a]
                 promised += step[a] * gradient[a]
             _keep_possible(trial, unknowns)
-            _expect(trial, x, h, components, expected, slopes)
+            expect(trial, x, h, grid, shares, expected, slopes)
             then = _deviance(n, expected)
-            if then <= now + 1e-9:
+            if then <= now + 1e-6:
                 break
             damping *= 10
             if damping > 1e8:
                 return NOT_CONVERGED
         gained = now - then
-        unknowns[:], now, damping = trial, then, max(damping / 10, 1e-9)
+        unknowns[:], now = trial, then
+        # Curvature is that of expected counts: where few were counted steps may go twice too far, to and fro.
+        damping = max(damping / 10, 1e-4) if gained > promised / 2 else max(damping * 4, 0.3)
         if promised < _SMALL_STEP and gained < _SMALL_STEP:
             break
     else:
         return NOT_CONVERGED
     _inform(n, unknowns, expected, slopes, gradient, information)
     deviance[0] = now / (n.size - UNKNOWNS)
-    possible = unknowns[_DE] > 2 * unknowns[_W] and unknowns[_A + 1] > 1
+    possible = unknowns[DE] > 2 * unknowns[W] and unknowns[A + 1] > 1
     return GOOD if possible and cholesky(information, lower) else IMPOSSIBLE
 
 
 @njit(nogil=True, cache=True)
 def _keep_possible(trial, before):
     """Halve the way to a width or spacing of nothing; amplitudes end there."""
-    for a in (_DE, _W):
+    for a in (DE, W):
         trial[a] = max(trial[a], before[a] / 2)
     for k in range(PEAKS):
-        trial[_A + k] = max(trial[_A + k], _LEAST)
-
-
-@njit(nogil=True, cache=True)
-def _expect(unknowns, x, h, components, expected, slopes):
-    """Expected counts (bin,), and their derivatives (unknown, bin)."""
-    peak, place, weight = components
-    d0, de, w = unknowns[_D0], unknowns[_DE], unknowns[_W]
-    expected[:] = BACKGROUND
-    slopes[:] = 0.0
-    norm = h / (w * np.sqrt(2 * np.pi))
-    for c in range(peak.size):
-        amplitude, centre = unknowns[_A + peak[c]], d0 + place[c] * de
-        low = max(0, int(np.floor((centre - _REACH * w - x[0]) / h)))
-        high = min(x.size, int(np.ceil((centre + _REACH * w - x[0]) / h)) + 1)
-        for i in range(low, high):
-            z = (x[i] - centre) / w
-            part = weight[c] * norm * np.exp(-0.5 * z * z)
-            full = amplitude * part
-            expected[i] += full
-            slopes[_A + peak[c], i] += part
-            slopes[_D0, i] += full * z / w
-            slopes[_DE, i] += place[c] * full * z / w
-            slopes[_W, i] += full * (z * z - 1) / w
+        trial[A + k] = max(trial[A + k], _LEAST)
 
 
 @njit(nogil=True, cache=True)
@@ -303,15 +247,18 @@ def _inform(n, unknowns, expected, slopes, gradient, information):
     """Gradient of the log(likelihood), Fisher information; a fixed unknown keeps out of both."""
     gradient[:] = 0.0
     information[:] = 0.0
-    for a in range(UNKNOWNS):
-        for i in range(n.size):
-            gradient[a] += (n[i] / expected[i] - 1.0) * slopes[a, i]
-        for b in range(a + 1):
-            total = 0.0
-            for i in range(n.size):
-                total += slopes[a, i] * slopes[b, i] / expected[i]
-            information[a, b] = information[b, a] = total
-    for a in range(_A, UNKNOWNS):
+    of_bin = np.empty(UNKNOWNS)
+    for i in range(n.size):
+        # One bin's slopes side by side: then there are eight sums at a time.
+        for a in range(UNKNOWNS):
+            of_bin[a] = slopes[a, i]
+        missing, certainty = n[i] / expected[i] - 1.0, 1.0 / expected[i]
+        for a in range(UNKNOWNS):
+            gradient[a] += missing * of_bin[a]
+            weighted = certainty * of_bin[a]
+            for b in range(UNKNOWNS):
+                information[a, b] += weighted * of_bin[b]
+    for a in range(A, UNKNOWNS):
         outside = information[a, a] <= 0  # of the spectrum
         if outside or (unknowns[a] <= _LEAST and gradient[a] < 0):
             information[a, :] = 0.0
