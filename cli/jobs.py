@@ -45,7 +45,8 @@ request_options: list[click.Option] = [
     click.Option(
         ["--work-folder"],
         type=click.Path(path_type=Path),
-        help="Folder for notebooks, logs and report. Default: OUT_FOLDER/calibook/<procedure>-<id>.",
+        help="Folder for notebooks, logs and report. "
+        "Default: OUT_FOLDER/calibook/<detector>-<procedure>-<id>.",
     ),
     _ENGINE,
     _OVERWRITE,

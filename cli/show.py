@@ -7,16 +7,18 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from calibook.jobs.finish import Finished
-from calibook.jobs.state import TaskStatus
-from calibook.jobs.work import Work
 from calibook.procedures.tasks import all_outputs
+
+if TYPE_CHECKING:
+    from calibook.jobs.finish import Finished
+    from calibook.jobs.state import TaskStatus
+    from calibook.jobs.work import Work
 
 # Rows of a table on a terminal; plan.json and `status --json` have all.
 _MOST_ROWS = 20

@@ -34,6 +34,7 @@ MEANING_OF_STATES = {
     "no constants": ("the store has none for this unit, these conditions and this time; the nearest is named",
                      "put the constant, give the command again"),
     "constant damaged": ("a constant's file is missing or not what was put", "restore the file, resume"),
+    "store unusable": ("the store's index can't be opened, read or written", "mend it, resume"),
     "out of memory": ("Python could not get the memory it asked for", "fewer --workers, resume"),
     "overtaken": ("of an attempt alone: another one was complete first", "nothing"),
     "out of time": ("it took longer than its scheduler allowed", "resume"),

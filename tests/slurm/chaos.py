@@ -239,13 +239,15 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=100)
     parser.add_argument("--seed", type=int, default=0, help="of the first round")
     parser.add_argument("--quick", action="store_true", help="without what SLURM needs a minute to see")
+    parser.add_argument("--cluster", type=Path, help="folder of a dev-cluster that runs already and stays")
     given = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="calibook-chaos-"))
-    cluster = Cluster.start(folder / "slurm")
+    cluster = Cluster(given.cluster) if given.cluster else Cluster.start(folder / "slurm")
     try:
         rounds(cluster, folder, range(given.seed, given.seed + given.rounds), slow=not given.quick)
     finally:
-        cluster.stop()
+        if not given.cluster:
+            cluster.stop()
     shutil.rmtree(folder)
 
 

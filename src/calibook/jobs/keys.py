@@ -30,19 +30,20 @@ def request_id(notebook_sha256: str, parameters: Mapping[str, Any], plan: Plan) 
     return digest([notebook_sha256, without_reserved(parameters), plan.to_dict()])
 
 
-def task_key(notebook_sha256: str, parameters: Mapping[str, Any], plan: Plan, task: Task) -> str:
-    """Identity of a task: two tasks with the same key over the same bytes give the same bytes."""
-    return digest(
-        [
-            notebook_sha256,
-            without_reserved(parameters),
-            plan.conditions,
-            task.about,
-            task.inputs,
-            task.outputs,
-            plan.constants_of(task),
-        ]
-    )
+class TaskKeys:
+    """Identities of the tasks of a request: the same key over the same bytes gives the same bytes.
+
+    What tasks have in common is hashed once, as there may be thousands.
+    """
+
+    def __init__(self, notebook_sha256: str, parameters: Mapping[str, Any], plan: Plan):
+        self._shared = digest([notebook_sha256, without_reserved(parameters), plan.conditions])
+        self._constants = [digest(constant) for constant in plan.constants]
+
+    def of(self, task: Task) -> str:
+        """Identity of one task."""
+        constants = [self._constants[i] for i in task.constants]
+        return digest([self._shared, task.about, task.inputs, task.outputs, constants])
 
 
 def without_reserved(parameters: Mapping[str, Any]) -> dict[str, Any]:

@@ -85,6 +85,8 @@ def record_path(output: Path | str) -> Path:
     return path.with_name(f"{stem}.record.json")
 
 
+# What the task's own record has, beside the outputs.
+_WHETHER_DONE = ("version", "task key", "inputs", "attempts")
 # What a record tells of each attempt at its task, so that it explains itself without the work folder.
 _HISTORY = ("number", "state", "cause", "host", "node", "job", "cpus", "memory_limit_mb", "job_memory_mb")
 
@@ -127,7 +129,9 @@ def write_records(
         entry = {"output": output, "size": path.stat().st_size, "sha256": files.sha256(path)}
         files.write_json(record_path(path), {**entry, **common})
         outputs.append(entry)
-    files.write_json(plan.task_folder(task) / TASK_RECORD, {"outputs": outputs, **common})
+    # Read for every task by whoever asks how far a request is: short, the rest is said beside the outputs.
+    short = common if not outputs else {name: common[name] for name in _WHETHER_DONE}
+    files.write_json(plan.task_folder(task) / TASK_RECORD, {"outputs": outputs, **short})
 
 
 def _history(attempt: Attempt, winner: int) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +43,7 @@ class Request:
         """Whether the work folder is there already, left by the same request."""
         return (self.folder / "plan.json").is_file()
 
-    @property
+    @cached_property
     def work(self) -> Work:
         """The request as it will lie on disk."""
         procedure = {

@@ -16,7 +16,6 @@ later word wins. CALIBOOK_SETTINGS names a file to read instead of both.
 from __future__ import annotations
 
 import os
-import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -108,6 +107,8 @@ def load_settings() -> Settings:
 
 
 def _with_file(settings: Settings, path: Path) -> Settings:
+    import tomllib
+
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import platform
 from functools import cache
-from importlib.metadata import PackageNotFoundError, version
 
 from calibook import __version__
 
@@ -15,6 +14,8 @@ PACKAGES = ("numpy", "numba", "h5py", "isal", "extra-data", "extra-geom", "paper
 @cache
 def software_versions() -> dict[str, str]:
     """Versions of calibook, Python, HDF5 and the packages that matter, {name: version}."""
+    from importlib.metadata import PackageNotFoundError, version
+
     import h5py
 
     found = {"calibook": __version__, "python": platform.python_version()}

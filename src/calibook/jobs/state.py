@@ -17,8 +17,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import psutil
-
 from calibook import files
 from calibook.jobs.record import is_done
 from calibook.jobs.work import Work
@@ -33,6 +31,7 @@ STATES = (
     "bad parameter",
     "no constants",
     "constant damaged",
+    "store unusable",
     "out of memory",
     "out of time",
     "killed",
@@ -153,10 +152,10 @@ def read_attempts(task_folder: Path) -> Iterator[Attempt]:
         yield _seen(attempt, path) if attempt.state == "running" else attempt
 
 
-def _seen(attempt: Attempt, path: Path) -> Attempt:
+def _seen(attempt: Attempt, path: str) -> Attempt:
     """A running attempt, as killed or lost if its process is gone."""
     if attempt.host != socket.gethostname():
-        silent = time.time() - path.stat().st_mtime
+        silent = time.time() - Path(path).stat().st_mtime
         if silent < _SILENT_AFTER:
             return attempt
         return replace(attempt, state="node lost", cause=f"no sign of life from {attempt.host} any more")
@@ -170,6 +169,8 @@ def is_alive(attempt: Attempt, *, elsewhere: bool = True) -> bool:
     """Whether the attempt's process is still there; `elsewhere` is the answer for another host."""
     if attempt.host != socket.gethostname():
         return elsewhere
+    import psutil
+
     try:
         process = psutil.Process(attempt.pid)
         return (
@@ -193,6 +194,8 @@ def begin_attempt(task_folder: Path, pid: int | None = None, **more: Any) -> Att
             break
         except FileExistsError:
             number += 1
+    import psutil
+
     try:
         process_started = psutil.Process(pid).create_time()
     except psutil.NoSuchProcess:
@@ -225,8 +228,8 @@ def one_line(text: str, longest: int = 500) -> str:
     return line if len(line) <= longest else line[: longest - 1] + "…"
 
 
-def _state_file(task_folder: Path, number: int) -> Path:
-    return Path(f"{task_folder}/attempts/{number}/state.json")
+def _state_file(task_folder: Path, number: int) -> str:
+    return f"{task_folder}/attempts/{number}/state.json"
 
 
 def _numbers(task_folder: Path) -> list[int]:

@@ -19,7 +19,7 @@ from typing import Any
 
 from calibook import files
 from calibook.errors import BadParameter
-from calibook.jobs.keys import task_key
+from calibook.jobs.keys import TaskKeys
 from calibook.procedures.tasks import Plan, Task, plan_from_dict
 
 PLAN_VERSION = 1
@@ -90,7 +90,11 @@ class Work:
 
     def key(self, task: Task) -> str:
         """Identity of a task."""
-        return task_key(self.procedure["sha256"], self.parameters, self.plan, task)
+        return self._keys.of(task)
+
+    @cached_property
+    def _keys(self) -> TaskKeys:
+        return TaskKeys(self.procedure["sha256"], self.parameters, self.plan)
 
 
 def open_work(folder: Path | str) -> Work:

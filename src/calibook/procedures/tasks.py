@@ -10,7 +10,7 @@ plans anew and the notebook does all tasks itself.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -89,10 +89,10 @@ class Plan:
         return Path(f"{self.folder}/tasks/{name}")
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON form; the folder is left out, it is where the plan lies."""
-        content = asdict(self)
-        del content["folder"]
-        return content
+        """JSON form; the folder is left out, it is where the plan lies. Shares the plan's own lists."""
+        # Not asdict(), which copies all values: it takes a second for thousands of tasks.
+        content = {name: value for name, value in vars(self).items() if name != "folder"}
+        return {**content, "tasks": [dict(vars(task)) for task in self.tasks]}
 
 
 def plan_from_dict(content: dict[str, Any], folder: str | Path) -> Plan:
