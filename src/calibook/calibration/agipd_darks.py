@@ -22,6 +22,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from calibook.calibration.agipd_runs import has_fixed_gain
 from calibook.calibration.dark_limits import DarkLimits, bad_pixels_of_darks
 from calibook.calibration.darks import unbiased
 from calibook.calibration.resources import BUFFERED_BYTES
@@ -125,11 +126,6 @@ def characterise_agipd_darks(
             runs.append(_Run.of(raws, cells, offset_by == "median", BUFFERED_BYTES // threads))
         list(pool.map(partial(characterise, runs), range(cells)))
     return AgipdDarks(**maps, bad=bad, frames=tuple(frames.max(axis=0).tolist()), fixed_gain=fixed)
-
-
-def has_fixed_gain(task: Task) -> bool:
-    """Whether the gain stages of a task's dark runs were held by fixed gain modes."""
-    return any("Gain mode" in conditions for conditions in task.about["valid_for"])
 
 
 class _Maps(NamedTuple):

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from calibook.detectors.agipd import AGIPD, agipd_of
 from calibook.detectors.base import Detector
-from calibook.procedures.tasks import Plan
+from calibook.procedures.tasks import Plan, Task
 from calibook.runs.discover import find_karabo_id, find_raw_files
 
 
@@ -23,3 +23,8 @@ def detector_of_run(
 def detector_of_plan(plan: Plan) -> Detector:
     """The detector that a plan's tasks are for."""
     return agipd_of(plan.tasks[0].about["karabo_id"])
+
+
+def has_fixed_gain(task: Task) -> bool:
+    """Whether the gain stages of a task's dark runs were held by fixed gain modes."""
+    return any("Gain mode" in conditions for conditions in task.about["valid_for"])

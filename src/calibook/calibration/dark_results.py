@@ -3,24 +3,39 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
-from calibook.calibration.darks import Darks
 from calibook.detectors.bad_pixels import BadPixels
 from calibook.procedures.tasks import Task
 
-_SHOWN_CELL = 0
+SHOWN_CELL = 0
+"""Memory cell whose maps are shown."""
+_COMPARED = {"Offset": "offset", "Noise": "noise"}
+
+
+class DarkMaps(Protocol):
+    """Offset and noise, (cell, gain, slow_scan, fast_scan), ADU; frames of each gain stage's run."""
+
+    @property
+    def offset(self) -> np.ndarray: ...
+
+    @property
+    def noise(self) -> np.ndarray: ...
+
+    @property
+    def frames(self) -> tuple[int, ...]: ...
 
 
 def dark_results(
-    task: Task, darks: Darks, bad: np.ndarray, previous: Mapping[str, np.ndarray]
+    task: Task, darks: DarkMaps, bad: np.ndarray, previous: Mapping[str, np.ndarray], **more: Any
 ) -> dict[str, Any]:
     """Results of one module, by name.
 
     bad: u4 (cell, gain, slow_scan, fast_scan)
     previous: the constants before these, {calibration: same axes}; may be empty
+    more: what else there is to tell
 
     offset, noise: f4 (gain, slow_scan, fast_scan) of the first memory cell, bad: u4 likewise
     good_offset, good_noise: f8 (cell, gain), medians over good pixels
@@ -29,25 +44,26 @@ def dark_results(
     offset_shift: f8 (cell, gain), median of the change over good pixels
     """
     good = bad == 0
-    wrong = darks.wrong.sum(axis=(0, 2, 3))
     results = {
         "module": task.about["module"],
         "unit": task.about["unit"],
         "frames": np.array(darks.frames),
-        "offset": darks.offset[_SHOWN_CELL].astype(np.float32),
-        "noise": darks.noise[_SHOWN_CELL].astype(np.float32),
-        "bad": bad[_SHOWN_CELL],
-        "good_offset": _medians(darks.offset, good),
-        "good_noise": _medians(darks.noise, good),
+        "offset": darks.offset[SHOWN_CELL].astype(np.float32),
+        "noise": darks.noise[SHOWN_CELL].astype(np.float32),
+        "bad": bad[SHOWN_CELL],
+        "good_offset": medians_of(darks.offset, good),
+        "good_noise": medians_of(darks.noise, good),
         "bad_share": 1.0 - good.mean(axis=(2, 3)),
         "bit_counts": _bit_counts(bad),
-        "wrong_share": wrong / np.maximum(1, wrong + darks.count.sum(axis=(0, 2, 3))),
+        **more,
     }
-    for name, calibration in (("offset", "Offset10Hz"), ("noise", "Noise10Hz")):
-        if calibration in previous and previous[calibration].shape == bad.shape:
-            change = getattr(darks, name) - previous[calibration]
-            results[f"{name}_change"] = change[_SHOWN_CELL].astype(np.float32)
-            results[f"{name}_shift"] = _medians(change, good)
+    for calibration in previous:
+        name = next((name for start, name in _COMPARED.items() if calibration.startswith(start)), "")
+        earlier = previous[calibration] if name else bad[:0]
+        if earlier.shape == bad.shape:
+            change = getattr(darks, name) - earlier
+            results[f"{name}_change"] = change[SHOWN_CELL].astype(np.float32)
+            results[f"{name}_shift"] = medians_of(change, good)
     return results
 
 
@@ -67,8 +83,11 @@ def bad_pixel_rows(
     ]
 
 
-def _medians(values: np.ndarray, good: np.ndarray) -> np.ndarray:
-    """f8 (cell, gain), NaN where no pixel is good."""
+def medians_of(values: np.ndarray, good: np.ndarray) -> np.ndarray:
+    """Medians over good pixels: f8 (cell, gain), NaN where no pixel is good.
+
+    values, good: (cell, gain, slow_scan, fast_scan); good is bool
+    """
     result = np.full(values.shape[:2], np.nan)
     for index in np.ndindex(result.shape):
         chosen = values[index][good[index] & np.isfinite(values[index])]
@@ -79,4 +98,8 @@ def _medians(values: np.ndarray, good: np.ndarray) -> np.ndarray:
 
 def _bit_counts(bad: np.ndarray) -> np.ndarray:
     """i8 (gain, 32): pixels of all cells that have each bit."""
-    return np.array([[int(((bad[:, s] >> bit) & 1).sum()) for bit in range(32)] for s in range(bad.shape[1])])
+    counts = np.zeros((bad.shape[1], 32), np.int64)
+    any_bits = np.bitwise_or.reduce(bad, axis=(0, 2, 3))
+    for stage, bit in zip(*np.nonzero((any_bits[:, None] >> np.arange(32)) & 1), strict=True):
+        counts[stage, bit] = np.count_nonzero(bad[:, stage] & np.uint32(1 << bit))
+    return counts

@@ -44,6 +44,12 @@ class Darks:
     wrong: np.ndarray
     frames: tuple[int, ...]
 
+    @property
+    def wrong_share(self) -> np.ndarray:
+        """Share of the samples of each gain stage's run that show another stage: f8 (gain,)."""
+        wrong, right = (array.sum(axis=(0, 2, 3)) for array in (self.wrong, self.count))
+        return wrong / np.maximum(1, wrong + right)
+
 
 def characterise_darks(
     detector: Detector,

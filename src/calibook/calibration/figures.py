@@ -105,21 +105,24 @@ def dark_figures(detector: Detector, results: Results) -> list[Figure]:
         )
         name = stage.lower()
         bad = float(np.mean([r["bad_share"][:, s].mean() for r in every]))
-        wrong = max(float(r["wrong_share"][s]) for r in every)
         figures += [
             Figure(f"offset_{name}", float(np.nanmean(offset)), "ADU", "median offset of good pixels"),
             Figure(f"noise_{name}", float(np.nanmean(noise)), "ADU", "median noise of good pixels"),
             Figure(
                 f"bad_pixels_{name}", bad, meaning="bad pixels, of all", warn=(None, 0.02), fail=(None, 0.2)
             ),
-            Figure(
-                f"wrong_gain_{name}",
-                wrong,
-                meaning="samples in another gain stage, worst module",
-                warn=(None, 0.01),
-                fail=(None, 0.1),
-            ),
         ]
+        wrong = [float(r["wrong_share"][s]) for r in every if "wrong_share" in r]
+        if wrong:
+            figures.append(
+                Figure(
+                    f"wrong_gain_{name}",
+                    max(wrong),
+                    meaning="samples in another gain stage, worst module",
+                    warn=(None, 0.01),
+                    fail=(None, 0.1),
+                )
+            )
         shifts = [r["offset_shift"][:, s] for r in every if "offset_shift" in r]
         if shifts:
             worst = max(np.concatenate(shifts), key=abs)

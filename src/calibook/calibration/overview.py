@@ -77,10 +77,16 @@ def bad_pixel_table(modules: Mapping[int, Result], detector: Detector) -> list[d
 
 
 def stage_maps(
-    results: Mapping[str, Result], quantity: str, detector: Detector
+    results: Mapping[str, Result], quantity: str, detector: Detector, *, good_only: bool = False
 ) -> dict[str, dict[int, np.ndarray]]:
-    """{gain stage: {module: map}} of a quantity with axes (gain, slow_scan, fast_scan)."""
+    """{gain stage: {module: map}} of a quantity with axes (gain, slow_scan, fast_scan).
+
+    good_only: NaN where the result's "bad", with the same axes, isn't 0
+    """
     return {
-        stage: {r["module"]: r[quantity][s] for r in results.values()}
+        stage: {
+            r["module"]: np.where(r["bad"][s] == 0, r[quantity][s], np.nan) if good_only else r[quantity][s]
+            for r in results.values()
+        }
         for s, stage in enumerate(detector.gain_stages)
     }

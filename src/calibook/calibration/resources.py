@@ -26,9 +26,15 @@ def correction_memory_mb(detector: Detector, conditions: Mapping[str, ConditionV
 
 
 def dark_memory_mb(detector: Detector, conditions: Mapping[str, ConditionValue]) -> int:
-    """Sums of one gain stage, the constants of all, and frames in work: as read, and put together."""
-    sums = _cells(conditions) * _pixels(detector) * (28 + len(detector.gain_stages) * 48)
-    return _BASE_MEMORY_MB + (sums + 2 * BUFFERED_BYTES) // _MB
+    """What darks are held in until their constants are put, and frames in work: as read, and put together.
+
+    Sums of one gain stage and maps of all in double precision; of detectors with a gain plane
+    five maps of each stage in single precision, and copies of the largest constant while it is put.
+    """
+    stages = len(detector.gain_stages)
+    of_pixel = stages * 20 + _levels(detector) * 16 if detector.planes else stages * 48 + 28
+    maps = _cells(conditions) * _pixels(detector) * of_pixel
+    return _BASE_MEMORY_MB + (maps + 2 * BUFFERED_BYTES) // _MB
 
 
 def corrected_size_mb(detector: Detector, files: Sequence[RawFile]) -> int:
@@ -38,13 +44,19 @@ def corrected_size_mb(detector: Detector, files: Sequence[RawFile]) -> int:
 
 
 def dark_size_mb(detector: Detector, conditions: Mapping[str, ConditionValue], modules: int) -> int:
-    """Offset, noise (f8) and bad pixels (u4) of all modules."""
-    return modules * _cells(conditions) * len(detector.gain_stages) * _pixels(detector) * 20 // _MB
+    """Offset, noise (f8) and bad pixels (u4) of all modules, and thresholds (f8) of gain planes."""
+    of_pixel = len(detector.gain_stages) * 20 + _levels(detector) * 8
+    return modules * _cells(conditions) * _pixels(detector) * of_pixel // _MB
 
 
 def raw_size_mb(detector: Detector, frames: int) -> int:
     """Raw image data of a number of module frames."""
     return frames * _pixels(detector) * prod(detector.planes) * _itemsize(detector.image_keys) // _MB
+
+
+def _levels(detector: Detector) -> int:
+    """Of gain planes: the levels of all stages, and thresholds between them."""
+    return 2 * len(detector.gain_stages) - 1 if detector.planes else 0
 
 
 def _pixels(detector: Detector) -> int:

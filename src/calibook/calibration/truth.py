@@ -11,14 +11,16 @@ from pathlib import Path
 
 import numpy as np
 
-from calibook.calibration.darks import Darks
+from calibook.calibration.dark_results import DarkMaps
 from calibook.detectors.base import Detector
 from calibook.procedures.tasks import Plan, Task
 from calibook.reports.verdict import Figure
-from calibook.simulation.compare import comparable_pixels, compare_darks, compare_photons
+from calibook.simulation.compare import STAGES, comparable_pixels, compare_darks, compare_photons
 from calibook.simulation.truth_files import read_truth, truth_path
 
-_GOALS = {
+Goals = Mapping[str, tuple[float | None, float | None]]
+"""{kind of figure: (lowest, highest)}; None for no limit"""
+_GOALS: Goals = {
     "offset_bias_adu": (-0.1, 0.1),
     "noise_ratio": (0.97, 1.03),
     "bad_pixel_precision": (0.99, None),
@@ -34,16 +36,19 @@ _MEANINGS = {
 }
 
 
-def dark_truth(in_folder: str, run: int, task: Task, darks: Darks, bad: np.ndarray) -> dict[str, float]:
+def dark_truth(
+    in_folder: str, run: int, task: Task, darks: DarkMaps, bad: np.ndarray, stages: Sequence[str] = STAGES
+) -> dict[str, float]:
     """Figures of one module's darks, {"truth_" + name: value}; empty if there is no truth.
 
     bad: u4 (cell, gain, slow_scan, fast_scan)
+    stages: names of the gain stages
     """
     path = truth_path(in_folder, run, task.about["karabo_da"])
     if not path.is_file():
         return {}
     truth, _ = read_truth(path)
-    figures = compare_darks(truth, darks.offset, darks.noise, bad)
+    figures = compare_darks(truth, darks.offset, darks.noise, bad, stages)
     return {f"truth_{name}": value for name, value in figures.items()}
 
 
@@ -92,16 +97,21 @@ def _stage_sums(detector: Detector, tasks: Sequence[Task]) -> np.ndarray:
     return sums
 
 
-def truth_figures(measured: Sequence[Mapping[str, float]]) -> list[Figure]:
+def truth_figures(
+    measured: Sequence[Mapping[str, float]],
+    goals: Mapping[str, tuple[float | None, float | None]] | None = None,
+) -> list[Figure]:
     """Verdict figures of what was compared in one or more modules: the worst module counts.
 
     measured: {"truth_" + name: value} of each module
+    goals: those that differ from the usual ones
     """
+    limits = {**_GOALS, **(goals or {})}
     names = dict.fromkeys(name for module in measured for name in module if name.startswith("truth_"))
     figures = []
     for name in names:
-        kind = next(kind for kind in _GOALS if name.startswith(f"truth_{kind}"))
-        low, high = _GOALS[kind]
+        kind = next(kind for kind in limits if name.startswith(f"truth_{kind}"))
+        low, high = limits[kind]
         center = 1.0 if low and low > 0 else 0.0
         values = [module[name] for module in measured if name in module]
         worst = max(values, key=lambda value: abs(value - center) if np.isfinite(value) else np.inf)
