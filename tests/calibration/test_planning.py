@@ -129,3 +129,5 @@ def test_forced_switching_serves_dynamic_gain_and_fixed_gain_serves_itself(world
     world.write_run(2, np.full(SHAPE, 3000), np.full(SHAPE, 1), gain_mode="fixg1")
     (task,) = darks(world).tasks
     assert [conditions.get("Gain mode") for conditions in task.about["valid_for"]] == [1.0, 2.0, 3.0]
+    with pytest.raises(BadParameter, match="run 3, given for G1, was taken with gain mode 3, not 2"):
+        darks(world, {"G0": 1, "G1": 3, "G2": 2})

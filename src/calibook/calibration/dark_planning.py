@@ -51,6 +51,7 @@ def plan_darks(
         for stage, run in runs.items()
     }
     _same_operation(runs, read)
+    _right_modes(runs, read)
     found, begin = read[first], min(conditions.start for conditions in read.values())
     # Strictly before these darks, or a second run would find what the first one made.
     before = replace(found, start=begin - timedelta(milliseconds=1))
@@ -130,6 +131,17 @@ def _same_operation(runs: Mapping[str, int], read: Mapping[str, RunConditions]) 
             raise BadParameter(
                 f"dark runs {runs[first]} ({first}) and {runs[stage]} ({stage}) were taken under "
                 f"different conditions ({what}); they can't make one set of constants"
+            )
+
+
+def _right_modes(runs: Mapping[str, int], read: Mapping[str, RunConditions]) -> None:
+    """Fixed gain modes count from 1, high gain."""
+    for expected, (stage, run) in enumerate(runs.items(), start=1):
+        mode = read[stage].conditions.get("Gain mode")
+        if mode is not None and mode != expected:
+            raise BadParameter(
+                f"dark run {run}, given for {stage}, was taken with gain mode {mode:g}, not {expected}; "
+                "were the runs given in another order than high, medium, low gain?"
             )
 
 
