@@ -5,18 +5,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from calibook.calibration.agipd_pc import (
-    ScanOptions,
-    characterise_scan,
-    medium_shift,
-    relative_gains,
-    scan_constants,
-)
+from calibook.calibration.agipd_pc import medium_shift, relative_gains, scan_constants
+from calibook.calibration.agipd_scan import ScanOptions, characterise_scan
 from calibook.detectors.agipd import AGIPD, SLOPES_PC
 from calibook.detectors.bad_pixels import BadPixels
 from calibook.errors import BadInput, BadParameter
 from calibook.kernels.analogue_packing import pack_signal
-from calibook.kernels.lines import HIGH, MEDIUM
+from calibook.kernels.lines import HIGH, MEDIUM, Lines
 from calibook.procedures.tasks import Task
 from calibook.runs.raw_writer import RunPart, raw_file_writer
 
@@ -77,34 +72,52 @@ def thresholds():
 
 
 @pytest.fixture(scope="module")
-def lines(scan, thresholds):
-    return characterise_scan(SMALL, scan, thresholds, cells_at_a_time=2)
+def measured(scan, thresholds):
+    return characterise_scan(SMALL, scan, thresholds, threads=2)
 
 
-def test_slopes_and_their_errors(lines):
+@pytest.fixture
+def lines():
+    """As of a scan without noise."""
+    high, ratio, offset, _ = truth()
+    slope = np.stack([high, high / ratio], 1)
+    none = np.zeros_like(slope)
+    return Lines(slope, offset[:, :2].copy(), none, none, none + 8, none.astype("u4") + 100)
+
+
+def test_slopes_and_their_errors(measured):
     high, ratio, _, _ = truth()
-    for line, slope in ((HIGH, high), (MEDIUM, high / ratio)):
-        pull = (lines.slope[:, line] - slope) / lines.slope_error[:, line]
-        # 384 values: the width is known to 4 %, the mean to 0.05
-        assert pull.std() == pytest.approx(1, abs=0.15) and abs(pull.mean()) < 0.25
-    assert lines.deviation[:, HIGH].mean() == pytest.approx(8, rel=0.05)
+    slopes = {name: measured.slopes[:, i] for i, name in enumerate(SLOPES_PC)}
+    # Some 100 points of 8 ADU of scatter: 0.03 of 28 ADU; 260 points far out: 0.0075 of 0.88 ADU.
+    assert (slopes["high slope"] / high - 1).std() < 1.5e-3
+    assert (slopes["medium slope"] / (high / ratio) - 1).std() < 0.012
+    pull = (measured.ratio - ratio) / measured.ratio_error
+    # 384 values: the width is known to 4 %, the mean to 0.05
+    assert pull.std() == pytest.approx(1, abs=0.15) and abs(pull.mean()) < 0.25
+    assert slopes["high deviation"].mean() == pytest.approx(8, rel=0.05)
 
 
-def test_ratios_are_within_one_percent(lines):
-    constants = scan_constants(lines)
-    assert not constants["BadPixelsPC"].any()
-    assert constants["SlopesPC"].shape == (CELLS, len(SLOPES_PC), *SHAPE)
-    relative = relative_gains(constants["SlopesPC"])
+def test_ratios_are_within_one_percent(measured):
+    assert not measured.bad.any()
+    assert measured.slopes.shape == (CELLS, len(SLOPES_PC), *SHAPE)
+    relative = relative_gains(measured.slopes)
     wrong = relative[:, 1] / truth()[1] - 1
     assert abs(wrong.mean()) < 2e-3 and np.abs(wrong).mean() < 0.01
     np.testing.assert_allclose(relative[:, 2], relative[:, 1] * 4.48)
+    np.testing.assert_allclose(relative[:, 1], measured.ratio, rtol=1e-6)
     assert (relative[:, 0] == 1).all()
 
 
-def test_the_medium_line_meets_the_high_one(lines):
+def test_threads_make_no_difference(scan, thresholds, measured):
+    again = characterise_scan(SMALL, scan, thresholds, threads=1)
+    for name in ("slopes", "bad", "ratio_error", "points"):
+        np.testing.assert_array_equal(getattr(again, name), getattr(measured, name))
+
+
+def test_the_medium_line_meets_the_high_one(measured):
     """A pixel that switched by itself starts 150 ADU lower than one that was forced."""
     offset = truth()[2]
-    slopes = scan_constants(lines)["SlopesPC"]
+    slopes = measured.slopes
     shift = medium_shift(slopes, offset)[:, 0]
     # The intercept is extrapolated over 250 pulses: some 2 ADU of error per pixel.
     assert shift.mean() == pytest.approx(FORCED_ERROR, abs=0.5) and shift.std() < 5
@@ -134,8 +147,10 @@ def test_pixels_without_lines_are_bad_and_get_the_median(lines):
 
 
 def test_too_few_points_make_no_line(scan, thresholds):
-    lines = characterise_scan(SMALL, scan, thresholds, ScanOptions(after=420))
-    assert np.isnan(lines.slope[:, MEDIUM]).all() and np.isfinite(lines.slope[:, HIGH]).all()
+    found = characterise_scan(SMALL, scan, thresholds, ScanOptions(after=420))
+    slopes = {name: found.slopes[:, i] for i, name in enumerate(SLOPES_PC)}
+    assert np.isnan(slopes["medium slope"]).all() and np.isfinite(slopes["high slope"]).all()
+    assert (found.bad == BadPixels.CI_EVAL_ERROR).all()
 
 
 def test_rows_must_be_covered_once(scan, thresholds):
