@@ -96,7 +96,7 @@ def test_a_module_that_a_dark_run_lacks_is_named_and_the_others_are_done(world):
     (world.folder / "raw" / "r0002" / "RAW-R0002-JNGFR02-S00000.h5").unlink()
     plan = darks(world)
     assert [task.name for task in plan.tasks] == ["JNGFR01"]
-    assert plan.problems == {"JNGFR02": "no file in the run of G1"}
+    assert plan.problems == {"JNGFR02": "no file in run 2"}
     (world.folder / "raw" / "r0003" / "RAW-R0003-JNGFR01-S00000.h5").unlink()
     with pytest.raises(BadInput, match="no module has files in all dark runs"):
         darks(world)

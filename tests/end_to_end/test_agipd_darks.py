@@ -71,7 +71,7 @@ def fixed(tmp_path_factory) -> Made:
 def test_a_module_that_a_run_lacks_is_told_and_the_other_is_done(adaptive):
     plan = read_json(adaptive.work / "plan.json")["plan"]
     assert [task["name"] for task in plan["tasks"]] == ["AGIPD03"]
-    assert plan["problems"] == {"AGIPD00": "no file in the run of medium"}
+    assert plan["problems"] == {"AGIPD00": "no file in run 2"}
     assert len(plan["tasks"][0]["inputs"]) == 3 * 2
 
 

@@ -6,17 +6,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 from calibook.calibration.pins import Pins
 from calibook.calibration.planning import check_geometry, run_facts
 from calibook.calibration.resources import dark_memory_mb, dark_size_mb
+from calibook.calibration.run_sets import RunSet
 from calibook.constants import Store
 from calibook.detectors.base import ConditionValue, Detector
-from calibook.errors import BadInput, BadParameter
+from calibook.errors import BadParameter
 from calibook.procedures.tasks import Plan, Task
-from calibook.runs.conditions import RunConditions, read_conditions
-from calibook.runs.discover import RawFile, find_karabo_id, find_raw_files
+from calibook.runs.conditions import RunConditions
 
 
 def plan_darks(
@@ -41,50 +40,42 @@ def plan_darks(
     geometry_file: for the pictures; one that can't be read raises BadParameter here
     """
     check_geometry(detector, geometry_file)
-    if len(set(runs.values())) != len(runs):
-        raise BadParameter(f"dark runs {dict(runs)}: every gain stage needs a run of its own")
-    by_stage = {stage: find_raw_files(in_folder, run, detector, modules) for stage, run in runs.items()}
-    first = next(iter(runs))
-    karabo_id = find_karabo_id(by_stage[first], detector, karabo_id)
-    read = {
-        stage: read_conditions(in_folder, run, detector, karabo_id, control_source)
-        for stage, run in runs.items()
-    }
-    _same_operation(runs, read)
-    _right_modes(runs, read)
-    found, begin = read[first], min(conditions.start for conditions in read.values())
+    taken = RunSet.read("dark runs", detector, in_folder, runs, modules, karabo_id, control_source)
+    taken.refuse_different(but_for={"Gain mode"})
+    _right_modes(runs, taken.conditions)
+    found, begin, incomplete = taken.first, taken.begin, taken.incomplete()
     # Strictly before these darks, or a second run would find what the first one made.
     before = replace(found, start=begin - timedelta(milliseconds=1))
     pins = Pins(Store(store or None), detector, before, "prior", "")
-    incomplete = _incomplete(by_stage)
     common = {
-        "karabo_id": karabo_id,
+        "karabo_id": found.karabo_id,
         "begin": begin.isoformat(timespec="milliseconds"),
         "conditions": found.conditions,
-        "valid_for": _valid_for(runs, read),
+        "valid_for": _valid_for(runs, taken.conditions),
         "store": str(pins.store.folder),
     }
-    tasks = [
-        Task(
-            name=aggregator,
-            about={
-                **common,
-                "karabo_da": aggregator,
-                "unit": pins.store.unit_of(karabo_id, aggregator, begin),
-                **_files_of(aggregator, by_stage),
-            },
-            inputs=[path for paths in _files_of(aggregator, by_stage)["files"].values() for path in paths],
-            outputs=[str(Path(out_folder).resolve() / _dark_name(runs.values(), aggregator))],
-            constants=pins.of(aggregator, dict.fromkeys(constants, False))[0],
-            memory_mb=dark_memory_mb(detector, found.conditions),
+    tasks = []
+    for aggregator in sorted({file.aggregator for file in taken.every_file} - set(incomplete)):
+        about = {
+            **common,
+            **taken.about(aggregator),
+            "karabo_da": aggregator,
+            "unit": pins.store.unit_of(found.karabo_id, aggregator, begin),
+        }
+        tasks.append(
+            Task(
+                name=aggregator,
+                about=about,
+                inputs=[path for paths in about["files"].values() for path in paths],
+                outputs=[str(Path(out_folder).resolve() / _dark_name(runs.values(), aggregator))],
+                constants=pins.of(aggregator, dict.fromkeys(constants, False))[0],
+                memory_mb=dark_memory_mb(detector, found.conditions),
+            )
         )
-        for aggregator in sorted({file.aggregator for file in by_stage[first]} - set(incomplete))
-    ]
-    every = [file for files in by_stage.values() for file in files]
     return Plan(
         tasks=tasks,
         facts={
-            **run_facts(detector, karabo_id, list(runs.values()), every, in_folder, found),
+            **run_facts(detector, found.karabo_id, list(runs.values()), taken.every_file, in_folder, found),
             "gain stages": ", ".join(f"{stage}: run {run}" for stage, run in runs.items()),
             "constants store": str(pins.store.folder),
         },
@@ -93,45 +84,6 @@ def plan_darks(
         problems=incomplete,
         space_mb=dark_size_mb(detector, found.conditions, len(tasks)),
     )
-
-
-def _files_of(aggregator: str, by_stage: Mapping[str, Sequence[RawFile]]) -> dict[str, Any]:
-    """One module's number, and the paths of its files by gain stage."""
-    files = {stage: [f for f in fs if f.aggregator == aggregator] for stage, fs in by_stage.items()}
-    return {
-        "module": next(f.module for fs in files.values() for f in fs),
-        "files": {stage: [str(f.absolute) for f in fs] for stage, fs in files.items()},
-    }
-
-
-def _incomplete(by_stage: Mapping[str, Sequence[RawFile]]) -> dict[str, str]:
-    """{aggregator: why} of modules that some run lacks; BadInput if no module is in all runs."""
-    seen = {stage: {f.aggregator for f in files} for stage, files in by_stage.items()}
-    missing: dict[str, list[str]] = {}
-    for aggregator in sorted(set().union(*seen.values())):
-        lacking = [stage for stage, there in seen.items() if aggregator not in there]
-        if lacking:
-            missing[aggregator] = lacking
-    if len(missing) == len(set().union(*seen.values())):
-        folder = next(iter(by_stage.values()))[0].path.parent.parent
-        raise BadInput(folder, f"no module has files in all dark runs ({', '.join(missing)} lack some)")
-    return {a: f"no file in the run of {', '.join(stages)}" for a, stages in missing.items()}
-
-
-def _same_operation(runs: Mapping[str, int], read: Mapping[str, RunConditions]) -> None:
-    stages = list(runs)
-    first = stages[0]
-    for stage in stages[1:]:
-        ours, theirs = dict(read[first].conditions), dict(read[stage].conditions)
-        ours.pop("Gain mode", None)
-        theirs.pop("Gain mode", None)
-        differ = sorted(name for name in {*ours, *theirs} if ours.get(name) != theirs.get(name))
-        if differ:
-            what = ", ".join(f"{name}: {ours.get(name)} and {theirs.get(name)}" for name in differ)
-            raise BadParameter(
-                f"dark runs {runs[first]} ({first}) and {runs[stage]} ({stage}) were taken under "
-                f"different conditions ({what}); they can't make one set of constants"
-            )
 
 
 def _right_modes(runs: Mapping[str, int], read: Mapping[str, RunConditions]) -> None:

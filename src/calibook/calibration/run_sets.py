@@ -82,7 +82,7 @@ class RunSet:
             folder = self.every_file[0].path.parent.parent
             raise BadInput(folder, f"no module has files in all {self.what} ({', '.join(missing)} lack some)")
         return {
-            module: "no file in run " + ", ".join(f"{self.runs[name]} ({name})" for name in names)
+            module: f"no file in run {', '.join(str(self.runs[name]) for name in names)}"
             for module, names in missing.items()
         }
 
@@ -95,6 +95,6 @@ class RunSet:
             if differ:
                 listed = ", ".join(f"{key}: {ours.get(key)} and {theirs.get(key)}" for key in differ)
                 raise BadParameter(
-                    f"{self.what} {self.runs[first]} ({first}) and {self.runs[name]} ({name}) were taken "
+                    f"{self.what} {self.runs[first]} and {self.runs[name]} were taken "
                     f"under different conditions ({listed}); they can't make one set of constants"
                 )
