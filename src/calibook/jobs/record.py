@@ -166,7 +166,7 @@ def is_done(work: Work, task: Task) -> bool:
     each output; the outputs have the sizes and the inputs the content that the
     record says.
     """
-    record = _read(Path(f"{work.plan.task_folder(task)}/{TASK_RECORD}"))
+    record = _read(f"{work.plan.task_folder(task)}/{TASK_RECORD}")
     if not record:
         return False
     key = work.key(task)
@@ -195,13 +195,13 @@ def made_by(output: str) -> str:
 def _names(record: Path, key: str) -> bool:
     """Whether a record has this task key; parsing it would take as long as everything else."""
     try:
-        with open(record, encoding="utf-8") as f:
-            return f'"task key": "{key}"' in f.read()
-    except (OSError, ValueError):
+        with open(record, "rb") as f:
+            return f'"task key": "{key}"'.encode() in f.read()
+    except OSError:
         return False
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _read(path: Path | str) -> dict[str, Any]:
     try:
         content = files.read_json(path)
     except (OSError, ValueError):
