@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from math import prod
 from pathlib import Path
 
@@ -19,15 +20,28 @@ _MB = 1 << 20
 _LARGEST_CONSTANT_BYTES = 5 * 8 * 2 + 32
 
 
+@dataclass(frozen=True)
+class GainKind:
+    """A way to measure gains.
+
+    what: its runs are, e.g. "flat-field runs"
+    makes: what comes out, and how large: {calibration: bytes per pixel and memory cell}
+    needs: constants that it needs, of the conditions of its runs: {calibration: required};
+        raises BadParameter if it can't be done under such conditions
+    """
+
+    what: str
+    makes: Mapping[str, int]
+    needs: Callable[[Mapping[str, ConditionValue]], Wanted]
+
+
 def plan_gains(
     detector: Detector,
+    kind: GainKind,
     *,
     in_folder: str,
     runs: Mapping[str, int],
     out_folder: str,
-    what: str,
-    makes: Mapping[str, int],
-    constants: Wanted | Callable[[Mapping[str, ConditionValue]], Wanted],
     modules: Sequence[int] = (-1,),
     karabo_id: str = "",
     control_source: str = "",
@@ -39,20 +53,17 @@ def plan_gains(
     """One task per module, over all runs.
 
     runs: {what it is for: run number}; they must have been taken under the same conditions
-    what: the runs are, e.g. "flat-field runs"
-    makes: what will be made, and bytes of it per pixel and memory cell: {calibration: bytes}
-    constants: {calibration: required}, or a function that makes that of the conditions;
-        pinned as they are valid for the first run
     geometry_file: for the pictures; one that can't be read raises BadParameter here
 
-    Raises NoConstants if no module has the required ones.
+    Constants are pinned as they are valid for the first run. Raises NoConstants if no
+    module has the required ones.
     """
     check_geometry(detector, geometry_file)
-    taken = RunSet.read(what, detector, in_folder, runs, modules, karabo_id, control_source)
+    taken = RunSet.read(kind.what, detector, in_folder, runs, modules, karabo_id, control_source)
     taken.refuse_different()
     first, begin, incomplete = taken.first, taken.begin, taken.incomplete()
     samples = int(first.conditions["Memory cells"]) * prod(detector.module_shape)
-    wanted = constants(first.conditions) if callable(constants) else constants
+    wanted = kind.needs(first.conditions)
     pins = Pins(Store(store or None), detector, first, strategy, frozen)
     tasks = []
     for aggregator in sorted({file.aggregator for file in taken.every_file} - set(incomplete)):
@@ -73,7 +84,7 @@ def plan_gains(
                 name=aggregator,
                 about=about,
                 inputs=[path for paths in about["files"].values() for path in paths],
-                outputs=[str(Path(out_folder).resolve() / _list_name(makes, runs, aggregator))],
+                outputs=[str(Path(out_folder).resolve() / _list_name(kind, runs, aggregator))],
                 constants=indices,
                 memory_mb=_memory_mb(samples),
             )
@@ -88,7 +99,7 @@ def plan_gains(
         conditions=detector.shown(first.conditions),
         constants=pins.entries,
         problems=incomplete,
-        space_mb=len(tasks) * samples * sum(makes.values()) // _MB,
+        space_mb=len(tasks) * samples * sum(kind.makes.values()) // _MB,
     )
 
 
@@ -97,5 +108,5 @@ def _memory_mb(samples: int) -> int:
     return 400 + (samples * _LARGEST_CONSTANT_BYTES + 2 * BUFFERED_BYTES) // _MB
 
 
-def _list_name(makes: Mapping[str, int], runs: Mapping[str, int], aggregator: str) -> str:
-    return f"{next(iter(makes))}-{'-'.join(f'R{run:04d}' for run in runs.values())}-{aggregator}.json"
+def _list_name(kind: GainKind, runs: Mapping[str, int], aggregator: str) -> str:
+    return f"{next(iter(kind.makes))}-{'-'.join(f'R{run:04d}' for run in runs.values())}-{aggregator}.json"

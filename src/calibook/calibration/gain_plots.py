@@ -1,0 +1,64 @@
+"""Pictures of single pixels: spectra with their fits, scans with their lines."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+
+from calibook.detectors.agipd import SLOPES_PC
+
+
+def plot_spectra(result: Mapping[str, Any], title: str) -> None:
+    """Spectra of a module's sample pixels, and what their fits expect; see `flat_field_results`."""
+    axes = _panels(len(result["sample_titles"]), title)
+    centres = result["centres"]
+    edges = np.append(centres, 2 * centres[-1] - centres[-2]) - (centres[1] - centres[0]) / 2
+    for ax, name, counts, expected in zip(
+        axes, result["sample_titles"], result["sample_counts"], result["sample_expected"], strict=True
+    ):
+        ax.stairs(counts, edges, label="counts", linewidth=0.8)
+        if np.isfinite(expected).any():
+            ax.plot(centres, expected, "--", label="fit", color="C3", linewidth=1.2)
+        # Counts of nothing would pull the axis down to where nothing is to be seen.
+        ax.set(yscale="log", ylim=(0.3, max(10.0, 2.0 * counts.max())))
+        ax.set_title(str(name), fontsize=8)
+    _finish(axes, "signal above the offset [ADU]", "counts per bin")
+
+
+def plot_scans(result: Mapping[str, Any], title: str) -> None:
+    """Scans of a module's sample pixels with the lines through them; see `scan_results`."""
+    axes = _panels(len(result["sample_titles"]), title)
+    for number, ax in enumerate(axes):
+        pulses, signal = (result[f"sample_{name}"][number] for name in ("pulses", "signal"))
+        there = pulses >= 0
+        ax.plot(pulses[there], signal[there], ".", markersize=1.5, label="signal")
+        lines = dict(zip(SLOPES_PC, result["sample_lines"][number].tolist(), strict=True))
+        for line, style in (("high", "--"), ("medium", ":")):
+            values = lines[f"{line} intercept"] + lines[f"{line} slope"] * pulses[there]
+            seen = (values >= signal[there].min()) & (values <= signal[there].max())
+            ax.plot(pulses[there][seen], values[seen], style, label=f"{line} gain", linewidth=1.2)
+        ax.set_title(str(result["sample_titles"][number]), fontsize=8)
+    _finish(axes, "pulses", "signal [ADU]")
+
+
+def _panels(count: int, title: str) -> list[Any]:
+    rows = max(1, -(-count // 2))
+    figure, axes = plt.subplots(rows, 2, figsize=(6.7, 0.5 + 1.7 * rows), squeeze=False, sharex=True)
+    figure.suptitle(title)
+    for ax in axes.flat[count:]:
+        ax.set_axis_off()
+    return list(axes.flat[:count])
+
+
+def _finish(axes: list[Any], xlabel: str, ylabel: str) -> None:
+    for ax in axes[-2:]:
+        ax.set_xlabel(xlabel)
+        ax.xaxis.set_tick_params(labelbottom=True)
+    for ax in axes[::2]:
+        ax.set_ylabel(ylabel)
+    if axes:
+        axes[0].legend(frameon=False, fontsize=7)
+    plt.show()
