@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
 
 from calibook.calibration.agipd_pc import medium_shift, relative_gains
+from calibook.calibration.workers import worker_threads
 from calibook.detectors.agipd import ADC_BLOCK_SHAPE, fixed_stage
 from calibook.detectors.bad_pixels import BadPixels
 from calibook.detectors.base import ConditionValue
@@ -23,7 +25,8 @@ from calibook.kernels.pixel_checks import noisy_blocks
 
 _BAD_PIXELS = ("BadPixelsDark", "BadPixelsPC", "BadPixelsFF")
 # Constants are packed some memory cells at a time: in between they are of double precision.
-_CELLS_AT_A_TIME = 32
+_CELLS_AT_A_TIME = 8
+_MOST_THREADS = 4
 
 
 @dataclass(frozen=True)
@@ -145,9 +148,10 @@ def _or(ours: np.ndarray, theirs: np.ndarray) -> np.ndarray:
 
 
 def _packed_thresholds(thresholds: np.ndarray, stages: StageOptions) -> np.ndarray:
-    return np.concatenate(
-        [pack_thresholds(thresholds[cells], stages.low_medium_gap) for cells in _parts(len(thresholds))]
+    [packed] = _by_cells(
+        len(thresholds), lambda cells: [pack_thresholds(thresholds[cells], stages.low_medium_gap)]
     )
+    return packed
 
 
 def _packed_signal(
@@ -157,8 +161,8 @@ def _packed_signal(
     slopes = constants["SlopesPC"] if gains.relative or gains.adjust_medium else None
     xray = constants["SlopesFF"] if gains.xray_gain is None else np.array(gains.xray_gain)
     offset = constants["Offset"]
-    parts = []
-    for cells in _parts(len(offset)):
+
+    def pack(cells: slice) -> list[np.ndarray]:
         dark = offset[cells]
         lines = None if slopes is None else _some(slopes, cells)
         packed = pack_signal(
@@ -171,9 +175,34 @@ def _packed_signal(
         force = None
         if not fixed:
             force = pack_force_below(dark, stages.high_below, stages.medium_below, stages.high_from)
-        parts.append((packed.offset, packed.scale, force))
-    offsets, scales, forces = zip(*parts, strict=True)
-    return np.concatenate(offsets), _joined(scales), None if forces[0] is None else np.concatenate(forces)
+        return [packed.offset, packed.scale] + ([] if force is None else [force])
+
+    offsets, scales, *forces = _by_cells(len(offset), pack)
+    return offsets, scales, forces[0] if forces else None
+
+
+def _by_cells(cells: int, make: Callable[[slice], list[np.ndarray]]) -> list[np.ndarray]:
+    """Arrays of all cells, each made some cells at a time, in threads.
+
+    One that is of a single cell in a part is that for all of them, and stays so.
+    """
+    every = _parts(cells)
+    first = make(every[0])
+    single = [len(part) == 1 and cells > 1 for part in first]
+    found = [
+        part if one else np.empty((cells, *part.shape[1:]), part.dtype)
+        for part, one in zip(first, single, strict=True)
+    ]
+
+    def fill(some: slice, parts: list[np.ndarray]) -> None:
+        for whole, part, one in zip(found, parts, single, strict=True):
+            if not one:
+                whole[some] = part
+
+    fill(every[0], first)
+    with ThreadPoolExecutor(min(worker_threads(), _MOST_THREADS), "pack") as pool:
+        list(pool.map(lambda some: fill(some, make(some)), every[1:]))
+    return found
 
 
 def _some(array: np.ndarray, cells: slice) -> np.ndarray:
@@ -183,14 +212,6 @@ def _some(array: np.ndarray, cells: slice) -> np.ndarray:
 
 def _parts(cells: int) -> list[slice]:
     return [slice(start, start + _CELLS_AT_A_TIME) for start in range(0, cells, _CELLS_AT_A_TIME)]
-
-
-def _joined(parts: Sequence[np.ndarray]) -> np.ndarray:
-    """Parts one after the other; one cell for all if there is but one in each part."""
-    first = parts[0]
-    if all(len(part) == 1 and np.array_equal(part, first, equal_nan=True) for part in parts):
-        return first
-    return np.concatenate(parts)
 
 
 def _packed_mask(word: np.ndarray, cells: int) -> np.ndarray:

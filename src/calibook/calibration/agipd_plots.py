@@ -8,6 +8,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from calibook.calibration.plots import middle
+from calibook.kernels.frame_samples import PLANE_BIN_WIDTH
 
 
 def show_module(pictures: Mapping[str, np.ndarray], title: str) -> None:
@@ -23,4 +24,56 @@ def show_module(pictures: Mapping[str, np.ndarray], title: str) -> None:
         figure.colorbar(shown, ax=ax, label=label, pad=0.01)
     ax.set(xlabel="slow scan [pixel]")
     figure.suptitle(title)
+    plt.show()
+
+
+def plot_planes(planes: np.ndarray) -> None:
+    """Samples by signal plane and gain plane, as `kernels.frame_samples.add_planes` counts them."""
+    from matplotlib.colors import LogNorm
+
+    rows, columns = (np.flatnonzero(planes.sum(axis=axis)) for axis in (1, 0))
+    if not len(rows):
+        return
+    part = planes[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    left, right, low, high = (
+        float(PLANE_BIN_WIDTH * edge) for edge in (columns[0], columns[-1] + 1, rows[0], rows[-1] + 1)
+    )
+    figure, ax = plt.subplots(figsize=(6.7, 3.2))
+    shown = ax.imshow(
+        np.where(part > 0, part, np.nan),
+        extent=(left, right, low, high),
+        origin="lower",
+        aspect="auto",
+        norm=LogNorm(),
+    )
+    ax.set(xlabel="signal plane [ADU]", ylabel="gain plane [ADU]")
+    figure.colorbar(shown, ax=ax, label="pixels x frames", pad=0.01)
+    plt.show()
+
+
+def show_table(values: np.ndarray, xlabel: str, ylabel: str, label: str, x: np.ndarray | None = None) -> None:
+    """A table (y, x) as a picture.
+
+    x: what the columns are, if they don't count from 0
+    """
+    low, high = middle([values], log=False)
+    figure, ax = plt.subplots(figsize=(6.7, 2.6))
+    shown = ax.imshow(values, vmin=low, vmax=high, aspect="auto", origin="lower", interpolation="nearest")
+    if x is not None:
+        ticks = np.unique(np.linspace(0, len(x) - 1, 9).round().astype(int))
+        ax.set_xticks(ticks, [str(x[tick]) for tick in ticks])
+    ax.set(xlabel=xlabel, ylabel=ylabel)
+    figure.colorbar(shown, ax=ax, label=label, pad=0.01)
+    plt.show()
+
+
+def plot_cells(values: Mapping[str, tuple[np.ndarray, np.ndarray]], ylabel: str) -> None:
+    """Lines over memory cells, {label: (cells, values)}."""
+    from itertools import cycle
+
+    _, ax = plt.subplots(figsize=(6.7, 2.4))
+    for (label, (cells, line)), dashes in zip(values.items(), cycle(("-", "--", ":", "-.")), strict=False):
+        ax.plot(cells, line, label=label, linestyle=dashes, marker=".", markersize=3)
+    ax.set(xlabel="memory cell", ylabel=ylabel)
+    ax.legend(frameon=False, ncols=4 if len(values) > 4 else 2)
     plt.show()

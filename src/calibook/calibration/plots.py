@@ -50,6 +50,20 @@ def assemble(detector: Detector, images: Mapping[int, np.ndarray], geometry_file
     return assembled
 
 
+def _assembled(
+    detector: Detector, pictures: Mapping[str, Mapping[int, np.ndarray]], geometry_file: str
+) -> tuple[dict[str, np.ndarray], tuple[float, float, float, float]]:
+    """Pictures of the part of the detector that has any values, and where it is: left, right, bottom, top."""
+    images = {title: assemble(detector, modules, geometry_file) for title, modules in pictures.items()}
+    known = np.any([np.isfinite(image) for image in images.values()], axis=0)
+    if not known.any():
+        known[:] = True
+    rows, columns = (np.flatnonzero(known.any(axis=axis)) for axis in (1, 0))
+    part = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    place = (columns[0] - 0.5, columns[-1] + 0.5, rows[0] - 0.5, rows[-1] + 0.5)
+    return {title: image[part] for title, image in images.items()}, place
+
+
 def show_detector(
     detector: Detector,
     pictures: Mapping[str, Mapping[int, np.ndarray]],
@@ -65,7 +79,7 @@ def show_detector(
     label: quantity and unit of the colour bar, e.g. "mean [keV]"
     limits: colour scale; by default the middle 98 % of all values
     """
-    images = {title: assemble(detector, modules, geometry_file) for title, modules in pictures.items()}
+    images, place = _assembled(detector, pictures, geometry_file)
     low, high = limits or middle(list(images.values()), log)
     norm = _log_norm(low, high) if log else plt.Normalize(low, high)
     rows, columns = next(iter(images.values())).shape
@@ -74,7 +88,7 @@ def show_detector(
     figure, axes = plt.subplots(1, len(images), figsize=(6.7, height), squeeze=False, sharey=True)
     for ax, (title, image) in zip(axes[0], images.items(), strict=True):
         # A logarithmic scale has no place for zero: such pixels get its lowest colour.
-        shown = ax.imshow(np.maximum(image, low) if log else image, norm=norm, origin="lower")
+        shown = ax.imshow(np.maximum(image, low) if log else image, norm=norm, origin="lower", extent=place)
         ax.set(title=title, xlabel="x [pixel]")
     axes[0, 0].set_ylabel("y [pixel]")
     figure.colorbar(shown, ax=axes[0].tolist(), label=label, shrink=0.85, pad=0.01)
@@ -93,14 +107,14 @@ def show_maps(
     pictures: {title: {module: (slow_scan, fast_scan)}}, three or fewer
     label: quantity and unit of all colour bars
     """
-    images = {title: assemble(detector, modules, geometry_file) for title, modules in pictures.items()}
+    images, place = _assembled(detector, pictures, geometry_file)
     rows, columns = next(iter(images.values())).shape
     width = 6.7 / len(images)
     height = min(3.7, 1.0 + (width - 0.5) * rows / columns)
     figure, axes = plt.subplots(1, len(images), figsize=(6.7, height), squeeze=False, sharey=True)
     for ax, (title, image) in zip(axes[0], images.items(), strict=True):
         low, high = middle([image], log=False)
-        shown = ax.imshow(image, vmin=low, vmax=high, origin="lower")
+        shown = ax.imshow(image, vmin=low, vmax=high, origin="lower", extent=place)
         ax.set(title=title, xlabel="x [pixel]")
         figure.colorbar(shown, ax=ax, label=label, location="bottom", shrink=0.9, pad=0.02)
     axes[0, 0].set_ylabel("y [pixel]")

@@ -18,9 +18,12 @@ _BASE_MEMORY_MB = 400
 
 
 def correction_memory_mb(detector: Detector, conditions: Mapping[str, ConditionValue]) -> int:
-    """Constants (packed, and one kind as stored), frames in work, and statistics of each thread."""
-    stages = len(detector.gain_stages)
-    constants = _cells(conditions) * stages * _pixels(detector) * (12 + 16)
+    """Constants (packed, and one kind as stored), frames in work, and statistics of each thread.
+
+    Of detectors with a gain plane also thresholds, and the slopes of all stages while they are packed.
+    """
+    of_pixel = len(detector.gain_stages) * (12 + 16) + (36 if detector.planes else 0)
+    constants = _cells(conditions) * _pixels(detector) * of_pixel
     statistics = _WORKERS * _pixels(detector) * 20
     return _BASE_MEMORY_MB + (constants + BUFFERED_BYTES + statistics) // _MB
 

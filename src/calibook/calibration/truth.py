@@ -6,7 +6,7 @@ the project's truth loop.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -33,6 +33,18 @@ _MEANINGS = {
     "bad_pixel_precision": "share of truly bad pixels among those called bad",
     "bad_pixel_recall": "share of truly bad pixels that were found",
     "photon_bias": "sum of corrected over sum of true photons, minus 1",
+    "gain_bias": "mean gain, measured over true, minus 1, over good pixels",
+    "gain_failed": "good pixels without a gain",
+    "gain_pull_width": "spread of measured minus true gains, in units of their errors",
+    "ratio_bias": "mean ratio of slopes, measured over true, minus 1, over good pixels",
+    "ratio_failed": "good pixels without a ratio of slopes",
+    "ratio_pull_width": "spread of measured minus true ratios of slopes, in units of their errors",
+    "wrong_stage": "samples of good pixels in another gain stage than they truly are, snow aside",
+    "false_photons": "samples without a photon that count as one",
+    "lost_photons": "samples of one photon that count as none",
+    "false_photons_ratio": "false photons over those that noise and shared charge make",
+    "lost_photons_ratio": "lost photons over those that noise and shared charge make",
+    "shift_variance_left": "variance of baseline and common mode that is left, of the true one",
 }
 
 
@@ -110,11 +122,15 @@ def truth_figures(
     names = dict.fromkeys(name for module in measured for name in module if name.startswith("truth_"))
     figures = []
     for name in names:
-        kind = next(kind for kind in limits if name.startswith(f"truth_{kind}"))
-        low, high = limits[kind]
+        low, high = limits[_kind(name, limits)]
         center = 1.0 if low and low > 0 else 0.0
         values = [module[name] for module in measured if name in module]
         worst = max(values, key=lambda value: abs(value - center) if np.isfinite(value) else np.inf)
-        unit = "ADU" if kind == "offset_bias_adu" else ""
-        figures.append(Figure(name.lower(), worst, unit, _MEANINGS[kind], fail=(low, high)))
+        unit = "ADU" if "_adu" in name else ""
+        figures.append(Figure(name.lower(), worst, unit, _MEANINGS[_kind(name, _MEANINGS)], fail=(low, high)))
     return figures
+
+
+def _kind(name: str, kinds: Iterable[str]) -> str:
+    """The longest kind that the name of a figure begins with."""
+    return max((kind for kind in kinds if name.startswith(f"truth_{kind}")), key=len)

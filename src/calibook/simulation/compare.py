@@ -122,6 +122,33 @@ def compare_counts(
     }
 
 
+def expected_counts(
+    true_photons: np.ndarray,
+    charge: np.ndarray,
+    noise: np.ndarray,
+    usable: np.ndarray,
+    threshold: float = 0.5,
+) -> tuple[dict[str, float], dict[str, float]]:
+    """What `compare_counts` finds on average when data is the true charge with its noise, and nothing else.
+
+    charge: float, shape of true_photons, what the samples collected, in photons
+    noise: float, same shape, standard deviation of the normal noise, in photons
+    all else as there
+
+    Returns its figures, and how many samples each is expected from.
+    """
+    from scipy.special import ndtr
+
+    counted = np.broadcast_to(usable, np.shape(true_photons))
+    shares, events = {}, {}
+    for name, photons, sign in (("false_photons", 0, 1.0), ("lost_photons", 1, -1.0)):
+        where = counted & (np.asarray(true_photons) == photons)
+        wrong = ndtr(sign * (charge[where] - threshold) / noise[where].astype("f8"))
+        events[name] = float(wrong.sum())
+        shares[name] = events[name] / max(1, int(where.sum()))
+    return shares, events
+
+
 def compare_shifts(planted: np.ndarray, measured: np.ndarray) -> dict[str, float]:
     """Figure of a correction of common mode.
 

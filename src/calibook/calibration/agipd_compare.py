@@ -1,0 +1,200 @@
+"""A corrected AGIPD run held against the truth that its simulation left: stages, photons, counts, shifts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from calibook.detectors.base import Detector
+from calibook.procedures.tasks import Plan, Task
+from calibook.simulation.agipd_truth import QUANTISATION_VARIANCE
+from calibook.simulation.compare import (
+    comparable_pixels,
+    compare_counts,
+    compare_photons,
+    compare_shifts,
+    compare_stages,
+    expected_counts,
+)
+from calibook.simulation.silicon import FANO_KEV
+from calibook.simulation.truth_files import read_truth, truth_path
+
+CORRECTION_GOALS = {
+    "photon_bias_medium": (-5e-3, 5e-3),
+    "photon_bias_low": (-1e-2, 1e-2),
+    "wrong_stage": (None, 1e-4),
+    "false_photons": (None, None),
+    "lost_photons": (None, None),
+    "false_photons_ratio": (0.9, 1.1),
+    "lost_photons_ratio": (0.9, 1.1),
+    "shift_variance_left": (None, 0.05),
+}
+FEWEST_COUNTS = 400
+"""Expected false or lost photons from which on their number is compared: its own spread then is 5 %."""
+
+
+@dataclass(frozen=True)
+class CorrectedTrain:
+    """data f4, gain u1 (frame, slow_scan, fast_scan), and the frames' cells, of one train of a file."""
+
+    train_id: int
+    cells: np.ndarray
+    data: np.ndarray
+    gain: np.ndarray
+
+
+def compare_run(
+    detector: Detector,
+    plan: Plan,
+    results: Mapping[str, Mapping[str, Any]],
+    in_folder: str,
+    run: int,
+    unit: str,
+    photon_energy: float,
+    threshold: float = 0.5,
+) -> list[dict[str, float]]:
+    """Figures {"truth_" + name: value} over all corrected modules first, then of each; none without truth.
+
+    results: of the plan's tasks
+    unit: "keV", "photons", or "ADU", which tells stages and shifts alone
+    photon_energy: keV
+    threshold: from how much of a photon on a pixel counts as one
+    """
+    per_photon = photon_energy if unit == "keV" else 1.0
+    in_photons = unit != "ADU"
+    compared = [
+        _Module(detector, tasks, results, path, per_photon)
+        for path, tasks in _modules(plan, in_folder, run).items()
+    ]
+    figures = [module.figures(in_photons, photon_energy, threshold) for module in compared]
+    whole = [module for module in compared if module.complete]
+    if whole and in_photons:
+        true, measured, good = (
+            np.stack([getattr(module, name) for module in whole], axis)
+            for name, axis in (("true", 1), ("measured", 1), ("good", 0))
+        )
+        figures.insert(0, compare_photons(true, measured, good, detector.gain_stages))
+    # Where nothing was to be compared, e.g. in a stage that no pixel reached, there is no figure.
+    return [
+        {f"truth_{name}": value for name, value in found.items() if np.isfinite(value)} for found in figures
+    ]
+
+
+def _modules(plan: Plan, in_folder: str, run: int) -> dict[Path, list[Task]]:
+    """{truth file: tasks whose corrected files there are}"""
+    found: dict[Path, list[Task]] = {}
+    for task in plan.tasks:
+        path = truth_path(in_folder, run, task.name.split("-")[0])
+        if path.is_file() and Path(task.outputs[0]).is_file():
+            found.setdefault(path, []).append(task)
+    return found
+
+
+class _Module:
+    """One module: its truth, and what was read of its corrected files.
+
+    truth, photons: an AgipdTruth, AgipdPhotons
+    true, measured: f8 (gain, slow_scan, fast_scan), sums of photons; measured by measured stage
+    good: bool (slow_scan, fast_scan), pixels that count
+    complete: all frames that the truth's sums are over were corrected
+    """
+
+    def __init__(
+        self,
+        detector: Detector,
+        tasks: Sequence[Task],
+        results: Mapping[str, Mapping[str, Any]],
+        path: Path,
+        per_photon: float,
+    ):
+        self.truth, self.photons = read_truth(path)
+        self.true = self.photons.photons
+        self.measured = np.zeros_like(self.true)
+        self.good = comparable_pixels(self.truth, self.photons)
+        self._number = {
+            key: n for n, key in enumerate(zip(self.photons.train_id, self.photons.cell, strict=True))
+        }
+        self._kept: dict[int, tuple[np.ndarray, np.ndarray]] = {}
+        self._results = [results[task.name] for task in tasks if task.name in results]
+        seen = sum(self._add(train, per_photon) for task in tasks for train in _trains(detector, task))
+        self.complete = seen == int((self.photons.lost == 0).sum())
+
+    def _add(self, train: CorrectedTrain, per_photon: float) -> int:
+        """Take a train; returns how many of its frames count."""
+        numbers = [self._number[train.train_id, cell] for cell in train.cells]
+        there = [i for i, n in enumerate(numbers) if not self.photons.lost[n]]
+        for stage in range(len(self.measured)):
+            of_stage = train.gain[there] == stage
+            self.measured[stage] += (
+                np.nansum(train.data[there], axis=0, where=of_stage, dtype="f8") / per_photon
+            )
+        for i in there:
+            if numbers[i] < len(self.photons.first_stage):
+                self._kept[numbers[i]] = train.data[i] / np.float32(per_photon), train.gain[i]
+        return len(there)
+
+    def figures(self, in_photons: bool, photon_energy: float, threshold: float) -> dict[str, float]:
+        """Of the frames that the truth has pixel by pixel, and of the shifts."""
+        figures = self._shifts()
+        kept = sorted(self._kept)
+        if kept:
+            usable = self.good & (self.photons.first_snow[kept] == 0)
+            gain = np.stack([self._kept[n][1] for n in kept])
+            figures |= compare_stages(self.photons.first_stage[kept], gain, usable)
+            if in_photons:
+                figures |= self._counts(kept, usable, photon_energy, threshold)
+        return figures
+
+    def _counts(
+        self, kept: list[int], usable: np.ndarray, photon_energy: float, threshold: float
+    ) -> dict[str, float]:
+        photons, charge = self.photons.first_photons[kept], self.photons.first_charge[kept]
+        data = np.stack([self._kept[n][0] for n in kept])
+        noise = self._noise(self.photons.cell[kept], charge * photon_energy) / photon_energy
+        figures = compare_counts(photons, data, usable, threshold)
+        expected, events = expected_counts(photons, charge, noise, usable, threshold)
+        for name, value in expected.items():
+            enough = events[name] >= FEWEST_COUNTS
+            figures[f"{name}_ratio"] = figures[name] / value if enough else np.nan
+        return figures
+
+    def _noise(self, cells: np.ndarray, charge: np.ndarray) -> np.ndarray:
+        """Of samples in high gain, electronic, of the ADC's steps and of Fano: keV."""
+        adu = (self.truth.noise[0] * self.truth.cell_noise[cells]) ** 2 + QUANTISATION_VARIANCE
+        with np.errstate(divide="ignore"):  # dead pixels have no gain
+            return np.sqrt(adu / self.truth.gain(0)[cells] ** 2 + charge * FANO_KEV)
+
+    def _shifts(self) -> dict[str, float]:
+        planted, measured = [], []
+        for result in self._results:
+            shifts = result["chip_shifts"] + result["baseline"][: len(result["chip_shifts"]), None, None]
+            trains = np.repeat(result["train_ids"], result["frames_of_trains"])
+            numbers = [self._number[key] for key in zip(trains[: len(shifts)], result["cells"], strict=False)]
+            planted.append(self.photons.asic_shift[numbers] + self.photons.baseline_shift[numbers])
+            measured.append(shifts.reshape(len(shifts), -1))
+        if not planted:
+            return {}
+        # Chips that are dead have no shift to be found.
+        alive = self.good.reshape(8, 64, 2, 64).any(axis=(1, 3)).reshape(-1)
+        return compare_shifts(np.concatenate(planted)[:, alive], np.concatenate(measured)[:, alive])
+
+
+def _trains(detector: Detector, task: Task) -> Iterator[CorrectedTrain]:
+    """Trains of a corrected file, read with EXtra-data."""
+    from extra_data import H5File
+
+    about, group = task.about, detector.index_group
+    source = detector.corrected_source.format(karabo_id=about["karabo_id"], module=about["module"])
+    keys = [f"{group}.{name}" for name in ("data", "gain", detector.cell_key)]
+    with H5File(task.outputs[0]) as run:
+        for train_id, values in run.select([(source, key) for key in keys]).trains():
+            if keys[0] in values[source]:
+                data, gain, cells = (np.asarray(values[source][key]) for key in keys)
+                shape = (-1, *detector.module_shape)
+                yield CorrectedTrain(
+                    int(train_id), cells.reshape(-1), data.reshape(shape), gain.reshape(shape)
+                )
