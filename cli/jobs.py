@@ -40,7 +40,11 @@ _APPENDIX = click.Option(
 )
 
 request_options: list[click.Option] = [
-    click.Option(["--dry-run"], is_flag=True, help="Show what would be done and write nothing."),
+    click.Option(
+        ["--dry-run"],
+        is_flag=True,
+        help="Show what would be done or submitted, and write nothing.",
+    ),
     _WORKERS,
     click.Option(
         ["--work-folder"],
@@ -86,6 +90,10 @@ def run_request(
     request = make_request(procedure, values, work_folder, overwrite=overwrite)
     show_plan(request.work, continues=request.continues)
     if dry_run:
+        if settings is not None:
+            from calibook.cli.preview import show_submission
+
+            show_submission(request.work, settings)
         console().print("Dry run: nothing was written.")
         return
     _check_executor(request.work, on_slurm=settings is not None)

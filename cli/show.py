@@ -40,20 +40,20 @@ def show_plan(work: Work, *, continues: bool) -> None:
     """What will be done, with what, and what it will write."""
     plan, out = work.plan, console()
     out.print(Text(work.procedure["title"] or work.procedure["name"], style="bold"))
-    _pairs({**plan.facts, **{name: str(value) for name, value in plan.conditions.items()}})
+    show_pairs({**plan.facts, **{name: str(value) for name, value in plan.conditions.items()}})
     if plan.constants:
         keys = ("calibration", "karabo_da", "pdu", "id", "begin")
-        _table("Constants", keys, ([str(c.get(key, "")) for key in keys] for c in plan.constants))
+        show_table("Constants", keys, ([str(c.get(key, "")) for key in keys] for c in plan.constants))
     rows = [
-        [task.name, _some(Path(p).name for p in task.inputs), _some(Path(p).name for p in task.outputs)]
+        [task.name, some(Path(p).name for p in task.inputs), some(Path(p).name for p in task.outputs)]
         for task in plan.tasks
     ]
-    _table("Tasks", ("task", "inputs", "outputs"), rows)
+    show_table("Tasks", ("task", "inputs", "outputs"), rows)
     for path, why in plan.problems.items():
         out.print(Text(f"left out: {path}: {why}", style="red"))
     memory = max(task.memory_mb for task in plan.tasks)
     folders = sorted({str(Path(path).parent) for path in all_outputs(plan.tasks)})
-    _pairs(
+    show_pairs(
         {
             "outputs": f"{len(all_outputs(plan.tasks))} in {', '.join(folders)}" if folders else "",
             "disk space": f"{plan.space_mb} MB" if plan.space_mb else "",
@@ -74,7 +74,9 @@ def show_status(
     out.print(f"{work.folder}: {_counts(statuses)}")
     for fact in facts:
         out.print(fact)
-    _table("", ("task", "state", "attempts", "seconds", "memory [MB]", "cause"), map(_row, statuses), most=0)
+    show_table(
+        "", ("task", "state", "attempts", "seconds", "memory [MB]", "cause"), map(_row, statuses), most=0
+    )
     for path, why in work.plan.problems.items():
         out.print(Text(f"left out: {path}: {why}", style="red"))
     failed = [status for status in statuses if status.failed]
@@ -103,7 +105,7 @@ def show_outcome(work: Work, statuses: Sequence[TaskStatus], finished: Finished)
     for problem in finished.problems:
         out.print(Text(problem, style="red"))
     folders = sorted({str(Path(path).parent) for path in all_outputs(work.plan.tasks)})
-    _pairs(
+    show_pairs(
         {
             "tasks": _counts(statuses),
             "verdict": f"{finished.status} ({finished.verdict})",
@@ -136,14 +138,17 @@ def _counts(statuses: Iterable[TaskStatus]) -> str:
     return ", ".join(f"{number} {state}" for state, number in sorted(counts.items()))
 
 
-def _pairs(pairs: Mapping[str, Any]) -> None:
+def show_pairs(pairs: Mapping[str, Any]) -> None:
+    """A line for each pair that has a value."""
     width = max(map(len, pairs), default=0)
     for name, value in pairs.items():
         if str(value):
             console().print(Text(f"  {name:{width}}  {value}"))
 
 
-def _table(title: str, names: Sequence[str], rows: Iterable[Sequence[str]], most: int = _MOST_ROWS) -> None:
+def show_table(
+    title: str, names: Sequence[str], rows: Iterable[Sequence[str]], most: int = _MOST_ROWS
+) -> None:
     """A table; with `most`, so many rows and a word on the others."""
     content = list(rows)
     shown = content[:most] if most else content
@@ -164,7 +169,8 @@ def _table(title: str, names: Sequence[str], rows: Iterable[Sequence[str]], most
         console().print(f"... and {len(content) - len(shown)} more")
 
 
-def _some(names: Iterable[str]) -> str:
+def some(names: Iterable[str]) -> str:
+    """Names as a text; of many, the first and the last."""
     found = list(names)
     return ", ".join(found) if len(found) <= 3 else f"{found[0]} ... {found[-1]} ({len(found)})"
 

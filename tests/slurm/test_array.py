@@ -117,6 +117,31 @@ def test_paths_that_slurm_would_expand_are_refused(slurm, book, calibook, tmp_pa
     assert not (tmp_path / "50%").exists()
 
 
+def test_a_dry_run_shows_what_would_be_submitted(slurm, book, shout, calibook, tmp_path, monkeypatch):
+    calls = count_calls(tmp_path / "bin", monkeypatch)
+    (tmp_path / "raw").mkdir()
+    for i in range(5):
+        (tmp_path / "raw" / f"s{i}.txt").write_text("text")
+    command = ("run", book, "--in-folder", tmp_path / "raw", "--out-folder", tmp_path / "proc", "--dry-run")
+    options = ("--files-per-job", 2, "--max-jobs", 2, "--partition", "main", "--time", "2h", "--mem", "1G")
+    said = calibook(*command, "--slurm", *options)
+    rows = [line.split() for line in said.splitlines()]
+    assert ["tasks1", "5", "3", "2", "2", "1024", "MB", "120", "min", "1"] in rows
+    assert ["finish", "summary,", "report", "1", "all", "500", "MB", "60", "min", "1"] in rows
+    assert ["partition", "main"] in rows
+    assert "SLURM would get" not in calibook(*command)
+    assert calls("sbatch") == 0
+    assert not (tmp_path / "proc").exists()
+    slurm.ask("scontrol", "update", "PartitionName=main", "State=DOWN")  # they shall wait
+    try:
+        shout(tmp_path, {"s0": "text"})
+        said = calibook(*command, "--slurm")
+        assert "SLURM would get nothing more" in said
+        assert ["in", "the", "queue", "5"] in [line.split() for line in said.splitlines()]
+    finally:
+        slurm.ask("scontrol", "update", "PartitionName=main", "State=UP")
+
+
 def test_1600_tasks_are_submitted_in_two_arrays_and_seen_in_one_query(
     slurm, shout, calibook, tmp_path, monkeypatch
 ):

@@ -20,7 +20,8 @@ _LEFT_BEHIND = re.compile(
 _KEPT = ("SLURM_CONF", "SLURM_CONF_SERVER", "SLURM_JWT", "SLURM_CLUSTERS")
 # sbatch gives up by itself when the controller does not answer; ended earlier, it leaves us in doubt [s].
 _SUBMIT_PATIENCE = 300
-_DEFAULT_MAX_ARRAY = 1001
+DEFAULT_MAX_ARRAY = 1001
+"""Elements of an array, if a cluster says nothing else."""
 ACTIVE = (
     "PENDING",
     "RUNNING",
@@ -114,7 +115,7 @@ def queue(names: Iterable[str], patience: float) -> list[Entry]:
 def max_array_size(patience: float) -> int:
     """How many elements the cluster allows in an array."""
     match = re.search(r"^MaxArraySize\s*=\s*(\d+)", _ask(["scontrol", "show", "config"], patience), re.M)
-    return max(1, int(match[1])) if match else _DEFAULT_MAX_ARRAY
+    return max(1, int(match[1])) if match else DEFAULT_MAX_ARRAY
 
 
 def submit(arguments: Sequence[str], script: Path, folder: Path, lock: int | None = None) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -12,7 +12,14 @@ from calibook.jobs.settings import SlurmSettings
 from calibook.jobs.slurm import commands
 from calibook.jobs.slurm.retry import Need, first_need, next_need
 from calibook.jobs.slurm.script import job_script
-from calibook.jobs.slurm.submissions import FINISH, Job, Submission, claim_folder, job_names
+from calibook.jobs.slurm.submissions import (
+    FINISH,
+    Job,
+    Submission,
+    claim_folder,
+    job_name,
+    new_token,
+)
 from calibook.jobs.slurm.view import View
 from calibook.jobs.state import TaskStatus
 from calibook.jobs.work import Work
@@ -25,36 +32,39 @@ def write_intent(
 
     todo: the tasks; report: options of `finish`; round: which try it is
     """
-    work, groups = view.work, _needs(view, todo, settings)
-    arrays: list[tuple[Need, list[list[str]]]] = []
-    size = commands.max_array_size(settings.patience) if groups else 1
-    per_job = settings.files_per_job
-    for need, names in groups.items():
-        elements = [names[i : i + per_job] for i in range(0, len(names), per_job)]
-        arrays += [(need, elements[i : i + size]) for i in range(0, len(elements), size)]
-    folder = claim_folder(work)
-    number = int(folder.name)
-    names = job_names(work, number, [*(f"tasks{i + 1}" for i in range(len(arrays))), FINISH])
-    throttle = max(1, settings.max_jobs // max(1, len(arrays))) if settings.max_jobs else 0
+    longest = commands.max_array_size(settings.patience) if todo else 1
+    folder = claim_folder(view.work)
+    number, token = int(folder.name), new_token()
     jobs = [
-        Job(
-            f"tasks{i + 1}",
-            names[i],
-            _arguments(need, settings, len(elements), throttle),
-            elements,
-            need.memory_mb,
-            need.minutes,
-        )
-        for i, (need, elements) in enumerate(arrays)
+        replace(job, name=job_name(view.work, number, job.label, token))
+        for job in jobs_for(view, todo, settings, longest)
     ]
-    last = Need(settings.summary_memory_mb, settings.summary_minutes)
-    jobs.append(Job(FINISH, names[-1], _arguments(last, settings), [], last.memory_mb, last.minutes))
     created = datetime.now(UTC).isoformat(timespec="seconds")
     submission = Submission(folder, number, round, created, jobs, asdict(settings), report)
     for job in jobs:
-        files.write_text(submission.script(job), job_script(_command(work, submission, job), settings))
+        command = _command(view.work, submission, job)
+        files.write_text(submission.script(job), job_script(command, settings))
     submission.write()  # last: from here on the jobs are expected
     return submission
+
+
+def jobs_for(view: View, todo: list[TaskStatus], settings: SlurmSettings, longest: int) -> list[Job]:
+    """The jobs that tasks need, without names: arrays, and the one that finishes.
+
+    longest: how many elements the cluster allows in an array
+    """
+    arrays: list[tuple[Need, list[list[str]]]] = []
+    per_job = settings.files_per_job
+    for need, names in _needs(view, todo, settings).items():
+        elements = [names[i : i + per_job] for i in range(0, len(names), per_job)]
+        arrays += [(need, elements[i : i + longest]) for i in range(0, len(elements), longest)]
+    throttle = max(1, settings.max_jobs // max(1, len(arrays))) if settings.max_jobs else 0
+    jobs = []
+    for i, (need, elements) in enumerate(arrays):
+        arguments = _arguments(need, settings, len(elements), throttle)
+        jobs.append(Job(f"tasks{i + 1}", "", arguments, elements, need.memory_mb, need.minutes))
+    last = Need(settings.summary_memory_mb, settings.summary_minutes)
+    return [*jobs, Job(FINISH, "", _arguments(last, settings), [], last.memory_mb, last.minutes)]
 
 
 def _command(work: Work, submission: Submission, job: Job) -> list[str]:

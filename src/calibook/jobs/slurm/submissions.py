@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -135,10 +134,14 @@ def claim_folder(work: Work) -> Path:
     return parent / str(number)
 
 
-def job_names(work: Work, number: int, labels: Sequence[str]) -> list[str]:
-    """Names that tell the request, the submission and the job, and that are given only once."""
-    token = secrets.token_hex(3)
-    return [f"calibook-{work.id[:12]}-{number}-{label}-{token}" for label in labels]
+def new_token() -> str:
+    """What makes the names of a submission's jobs its own."""
+    return secrets.token_hex(3)
+
+
+def job_name(work: Work, number: int, label: str, token: str) -> str:
+    """A name that tells the request, the submission and the job, and that is given only once."""
+    return f"calibook-{work.id[:12]}-{number}-{label}-{token}"
 
 
 def read_submissions(work: Work) -> list[Submission]:

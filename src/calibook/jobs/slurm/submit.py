@@ -16,7 +16,7 @@ from calibook.errors import BadParameter
 from calibook.jobs.settings import SlurmSettings
 from calibook.jobs.slurm import commands
 from calibook.jobs.slurm.commands import Refused, SchedulerSilent
-from calibook.jobs.slurm.intent import write_intent
+from calibook.jobs.slurm.intent import jobs_for, write_intent
 from calibook.jobs.slurm.retry import wanted_by_itself, wanted_by_user
 from calibook.jobs.slurm.submissions import ABANDONED, Job, Submission
 from calibook.jobs.slurm.view import View, look
@@ -76,8 +76,7 @@ def submit(
         raise SchedulerSilent(f"{view.silence}; nothing was submitted, give the command again later")
     recover(view, settings)
     todo, found = _sorted(view, view.settle(), settings, round, again)
-    finish_waits = view.newest is not None and bool(view.active(view.newest.finish))
-    if not todo and finish_waits:
+    if not todo and _finish_waits(view):
         return found
     submission = write_intent(view, todo, settings, report, round)
     after = [entry.job for old in view.submissions for job in old.arrays for entry in view.active(job)]
@@ -86,6 +85,22 @@ def submit(
     _give(submission, list(dict.fromkeys(after)), found, lock)
     found.submission, found.tasks = submission, len(todo)
     return found
+
+
+def preview(work: Work, settings: SlurmSettings) -> tuple[list[Job], Submitted, str]:
+    """What `submit` would submit; nothing is written. Jobs without names, the rest counted.
+
+    Also says what is not known, as SLURM does not answer; "" if it does.
+    """
+    view = look(work, settings.patience)
+    todo, found = _sorted(view, view.statuses(), settings, round=0, again=False)
+    found.tasks = len(todo)
+    try:
+        longest, silence = commands.max_array_size(settings.patience), view.silence
+    except SchedulerSilent as error:
+        longest, silence = commands.DEFAULT_MAX_ARRAY, str(error)
+    jobs = jobs_for(view, todo, settings, longest) if todo or not _finish_waits(view) else []
+    return jobs, found, silence
 
 
 def recover(view: View, settings: SlurmSettings) -> None:
@@ -101,6 +116,11 @@ def recover(view: View, settings: SlurmSettings) -> None:
             held += [entry.id for entry in active if "requeued held" in entry.reason.replace("_", " ")]
     with suppress(SchedulerSilent):  # not ours to release, or gone meanwhile
         commands.release(held, settings.patience)
+
+
+def _finish_waits(view: View) -> bool:
+    """Whether the job that finishes the request is in the queue."""
+    return view.newest is not None and bool(view.active(view.newest.finish))
 
 
 def _sorted(
