@@ -18,7 +18,7 @@ ALL = ("Offset", "Noise", "ThresholdsDark", "BadPixelsDark", "SlopesPC", "Slopes
 
 
 def true_constants(truth: AgipdTruth) -> dict[str, np.ndarray]:
-    """{calibration: (cell, gain or quantity, slow_scan, fast_scan)}, or without the second axis."""
+    """{calibration: (cell, gain or quantity, slow_scan, fast_scan)}"""
     stages = [truth.stage(s) for s in range(3)]
     offset, noise, bad = (np.stack(arrays, 1) for arrays in zip(*stages, strict=True))
     level = np.stack([truth.gain_level(s) for s in range(3)], 1)
@@ -32,7 +32,7 @@ def true_constants(truth: AgipdTruth) -> dict[str, np.ndarray]:
         "ThresholdsDark": np.concatenate([(level[:, :2] + level[:, 1:]) / 2, level], axis=1),
         "BadPixelsDark": bad,
         "SlopesPC": slopes,
-        "SlopesFF": truth.gain(0),
+        "SlopesFF": truth.gain(0)[:, None],
     }
 
 

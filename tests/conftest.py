@@ -1,9 +1,13 @@
 """What all rooms' tests share."""
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
+
+# Helpers of several rooms lie beside this file.
+sys.path.insert(0, str(Path(__file__).parent))
 
 REALDATA = Path(__file__).resolve().parents[1] / "../shared/data"
 

@@ -27,6 +27,8 @@ _BAD_PIXELS = ("BadPixelsDark", "BadPixelsPC", "BadPixelsFF")
 # Constants are packed some memory cells at a time: in between they are of double precision.
 _CELLS_AT_A_TIME = 8
 _MOST_THREADS = 4
+# Of options that aren't true or false.
+_WITHOUT = {"rel_gain": "off"}
 
 
 @dataclass(frozen=True)
@@ -83,7 +85,7 @@ def wanted_constants(
 
 def _asked_by(options: list[str]) -> bool | str:
     named = " and ".join(options)
-    how = " ".join(f"--{name.replace('_', '-')} false" for name in options)
+    how = " ".join(f"--{name.replace('_', '-')} {_WITHOUT.get(name, 'false')}" for name in options)
     return f"{named} need{'s' * (len(options) == 1)} it; {how} does without" if options else False
 
 
