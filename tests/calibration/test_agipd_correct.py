@@ -97,7 +97,8 @@ def test_baseline_and_common_mode_leave_photons_and_rounding_finds_them():
     data, _, _, found = corrected(raw, CELL, correction)
     # Together they are what was planted; how it is shared between the two is free.
     together = found.baseline[:, None, None] + found.chips
-    assert np.abs(together - chips - baseline[:, None, None]).max() < 1
+    # The standard error is 0.6 ADU at half a photon per pixel.
+    assert np.abs(together - chips - baseline[:, None, None]).max() < 3
     np.testing.assert_allclose(found.whole, together.mean(axis=(1, 2)), atol=1e-3)
     # 0.123 photons of noise: 5e-5 of 65536 pixels are rounded wrongly, some 3; below 12 to 5 sigma
     assert (data != photons).sum() <= 12

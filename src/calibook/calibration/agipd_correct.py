@@ -15,8 +15,10 @@ import numpy as np
 
 from calibook.detectors.agipd import ASIC_SHAPE
 from calibook.detectors.bad_pixels import INFORMATIONAL, BadPixels
+from calibook.errors import BadParameter
 from calibook.kernels.analogue_gain import apply_scale, correct_frames
 from calibook.kernels.bits import ALL
+from calibook.kernels.dark_peak import DarkPeak, dark_peak_shift
 from calibook.kernels.dark_window import dark_window_shift
 from calibook.kernels.packing import PackedConstants
 from calibook.kernels.photons import round_photons
@@ -24,6 +26,7 @@ from calibook.kernels.pixel_checks import melt_snow, replace_outside
 from calibook.runs.raw_file import RawModuleFile
 
 _EXCLUDED = int(ALL) & ~int(INFORMATIONAL)
+ESTIMATORS = ("unshared", "window")
 TRAINS_TOGETHER = 16
 """With that many frames per fetch constants are a fifth of the bytes moved."""
 
@@ -33,11 +36,36 @@ Baseline = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
 
 @dataclass(frozen=True)
 class ChipMode:
-    """Options of the common mode of chips, see `kernels.dark_window`."""
+    """Options of the common mode of chips.
+
+    dark_range, iterations: of the "window" estimator, see `kernels.dark_window`
+    fraction: share of a chip's pixels that must be dark
+    estimator: "unshared" is not misled by charge that neighbours share, see
+        `kernels.dark_peak`; "window" is European XFEL's
+    noise, max_shift: of the "unshared" estimator, ADU
+
+    Raises BadParameter for another estimator.
+    """
 
     dark_range: tuple[float, float] = (-30.0, 30.0)
     fraction: float = 0.15
     iterations: int = 4
+    estimator: str = "unshared"
+    noise: float = 8.0
+    max_shift: float = 100.0
+
+    def __post_init__(self) -> None:
+        if self.estimator not in ESTIMATORS:
+            raise BadParameter(f"estimator is {self.estimator!r}, needs one of {', '.join(ESTIMATORS)}")
+
+    def take_out(self, data: np.ndarray, gain: np.ndarray, mask: np.ndarray) -> np.ndarray:
+        """Correct frames (frame, slow_scan, fast_scan) in place, and return the chips' shifts."""
+        frames = data, gain, mask, ASIC_SHAPE
+        if self.estimator == "window":
+            window = self.dark_range, self.fraction, self.iterations
+            return dark_window_shift(*frames, *window, excluded=_EXCLUDED)
+        peak = DarkPeak(self.noise, self.fraction, self.max_shift)
+        return dark_peak_shift(*frames, peak, excluded=_EXCLUDED)
 
 
 @dataclass(frozen=True)
@@ -111,9 +139,7 @@ def correct_agipd_frames(
         baseline = correction.baseline(data, gain, mask)
     chips = np.zeros((len(raw), shape[0] // ASIC_SHAPE[0], shape[1] // ASIC_SHAPE[1]), np.float32)
     if (mode := correction.common_mode) is not None:
-        chips = dark_window_shift(
-            x, g, m, ASIC_SHAPE, mode.dark_range, mode.fraction, mode.iterations, excluded=_EXCLUDED
-        )
+        chips = mode.take_out(x, g, m)
     if between:
         apply_scale(data, gain, mask, cells, correction.constants, correction.nan_bits)
     if correction.snow_below is not None:
