@@ -114,6 +114,7 @@ def test_an_input_that_changed_since_makes_its_task_wait(ask, raw, pretend_done)
 def test_a_task_that_cannot_even_start_is_told(ask, monkeypatch):
     work = ask({"a": "aa"}).write()
     command = ["/bin/sh", "-c", "echo oh dear >&2; exit 3"]
+    monkeypatch.setattr("calibook.jobs.warm.WarmParent.start", lambda *_: None)  # not fit to fork
     monkeypatch.setattr("calibook.jobs.local.task_command", lambda *_: command)
     [status] = run_local(work)
     assert status.state == "bug"

@@ -9,6 +9,7 @@ import time
 from collections import deque
 from contextlib import ExitStack
 from dataclasses import dataclass
+from pathlib import Path
 
 import psutil
 
@@ -25,6 +26,7 @@ from calibook.jobs.state import (
     task_status,
 )
 from calibook.jobs.stopping import stoppable
+from calibook.jobs.warm import TaskProcess, WarmParent
 from calibook.jobs.work import Work
 from calibook.procedures.tasks import Plan, Task
 
@@ -60,7 +62,9 @@ def run_local(work: Work, workers: int | None = None, progress: Progress | None 
         if progress is not None:
             stack.enter_context(progress)
         stack.enter_context(stoppable())
-        _Pool(work, workers or default_workers(work.plan), progress).run()
+        pool = _Pool(work, workers or default_workers(work.plan), progress)
+        pool.warm = stack.enter_context(WarmParent(work, pool.environment))
+        pool.run()
     return status_of(work)
 
 
@@ -69,10 +73,12 @@ class _Running:
     """A task at work. process: None if an earlier, killed runner left it behind."""
 
     task: Task
-    process: subprocess.Popen[bytes] | None
+    process: TaskProcess | None
 
 
 class _Pool:
+    warm: WarmParent | None = None
+
     def __init__(self, work: Work, workers: int, progress: Progress | None):
         self.work, self.workers, self.progress = work, workers, progress
         self.waiting: deque[Task] = deque()
@@ -91,12 +97,17 @@ class _Pool:
                 if time.monotonic() - shown > _SHOW_SECONDS:
                     self._show()
                     shown = time.monotonic()
-                time.sleep(_POLL_SECONDS)
+                self._wait()
                 self._reap()
         except BaseException:
             self._stop()
             raise
         self._show()
+
+    def _wait(self) -> None:
+        """For a moment, or until a task ends."""
+        if self.warm is None or not self.warm.wait(_POLL_SECONDS):
+            time.sleep(_POLL_SECONDS)
 
     def _sort(self) -> None:
         """What is done, what still runs although its runner was killed, and what waits."""
@@ -113,16 +124,19 @@ class _Pool:
             task = self.waiting.popleft()
             log = self.work.log(task)
             log.parent.mkdir(parents=True, exist_ok=True)
-            with open(log, "ab") as errors:  # what ends it before it can write its own log
-                process = subprocess.Popen(
-                    task_command(self.work, task),
-                    stdin=subprocess.DEVNULL,
-                    stdout=subprocess.DEVNULL,
-                    stderr=errors,
-                    env=self.environment,
-                    start_new_session=True,  # Ctrl-C reaches us alone, we pass it on
-                )
-            self.running.append(_Running(task, process))
+            process = self.warm.start(task, log) if self.warm else None
+            self.running.append(_Running(task, process or self._start_cold(task, log)))
+
+    def _start_cold(self, task: Task, log: Path) -> TaskProcess:
+        with open(log, "ab") as errors:  # what ends it before it can write its own log
+            return subprocess.Popen(
+                task_command(self.work, task),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=errors,
+                env=self.environment,
+                start_new_session=True,  # Ctrl-C reaches us alone, we pass it on
+            )
 
     def _reap(self) -> None:
         for child in list(self.running):
@@ -166,7 +180,7 @@ class _Pool:
             _note_end(self.work, child.task, child.process)
 
 
-def _family(process: subprocess.Popen[bytes] | None) -> list[psutil.Process]:
+def _family(process: TaskProcess | None) -> list[psutil.Process]:
     """A child process and all below it."""
     try:
         parent = psutil.Process(process.pid) if process else None
@@ -181,7 +195,7 @@ def _lives_here(work: Work, task: Task) -> bool:
     return bool(attempts) and attempts[-1].state == "running" and is_alive(attempts[-1], elsewhere=False)
 
 
-def _note_end(work: Work, task: Task, process: subprocess.Popen[bytes]) -> None:
+def _note_end(work: Work, task: Task, process: TaskProcess) -> None:
     """Write the end of a task whose process could not do it itself."""
     folder = work.plan.task_folder(task)
     attempts = [attempt for attempt in read_attempts(folder) if attempt.pid == process.pid]
@@ -190,7 +204,7 @@ def _note_end(work: Work, task: Task, process: subprocess.Popen[bytes]) -> None:
     if task_status(work, task).state == "done":
         return
     attempt = attempts[-1] if attempts else begin_attempt(folder, process.pid)
-    code = process.returncode
+    code = process.wait()
     if code < 0:
         hint = " (out of memory?)" if code == -9 else ""
         end_attempt(folder, attempt, "killed", f"killed by signal {-code}{hint}")

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from calibook.errors import BadInput, CalibookError
 from calibook.files import remove_parts, remove_parts_in
@@ -32,9 +32,14 @@ from calibook.procedures.failures import CellFailed, Execution, KernelDied
 from calibook.procedures.notebook import read_procedure
 from calibook.procedures.tasks import Plan, Task
 
+if TYPE_CHECKING:
+    from calibook.procedures.forked import WaitingKernel
 
-def run_task(work_folder: Path | str, name: str) -> TaskStatus:
+
+def run_task(work_folder: Path | str, name: str, kernel: WaitingKernel | None = None) -> TaskStatus:
     """Do one task of a work folder, unless it is done. Says how it ended, raises only for no such task.
+
+    kernel: process for the notebook, instead of a new one
 
     The task leaves in `tasks/<name>`: the executed notebook, the log (appended
     across attempts), its record, and whatever the notebook puts there.
@@ -52,7 +57,7 @@ def run_task(work_folder: Path | str, name: str) -> TaskStatus:
     ended: dict[str, Any]
     try:
         with stoppable(), pulse:
-            execution, overtaken_by = _attempt(work, task, pulse)
+            execution, overtaken_by = _attempt(work, task, pulse, kernel)
         ended = {"state": "done", "seconds": execution.seconds, "peak_memory_mb": execution.peak_memory_mb}
         if overtaken_by:
             ended |= {"state": "overtaken", "cause": f"attempt {overtaken_by} was complete first"}
@@ -64,7 +69,7 @@ def run_task(work_folder: Path | str, name: str) -> TaskStatus:
     return task_status(work, task)
 
 
-def _attempt(work: Work, task: Task, pulse: Pulse) -> tuple[Execution, int]:
+def _attempt(work: Work, task: Task, pulse: Pulse, kernel: WaitingKernel | None) -> tuple[Execution, int]:
     """Run the notebook, see that the outputs are there, write the records.
 
     Also says which attempt was complete first, 0 if it is this one.
@@ -83,6 +88,7 @@ def _attempt(work: Work, task: Task, pulse: Pulse) -> tuple[Execution, int]:
             work.log(task),
             work.cwd,
             pulse.on_cell,
+            kernel,
         )
         inputs = [hashed.result() for hashed in hashes]
     refuse_changed(inputs)

@@ -18,6 +18,7 @@ from nbclient.exceptions import CellExecutionError, DeadKernelError
 from calibook.files import remove_parts, write_text
 from calibook.procedures.failures import CellFailed, Execution, KernelDied, cell_failure
 from calibook.procedures.fill import fill_in
+from calibook.procedures.forked import WaitingKernel
 from calibook.procedures.kernel import IpcKernelManager, kernel_environment, peak_memory_mb, socket_folder
 from calibook.procedures.lean import pretended_missing
 
@@ -38,6 +39,7 @@ def execute(
     log: Path,
     cwd: Path,
     on_cell: OnCell | None = None,
+    kernel: WaitingKernel | None = None,
 ) -> Execution:
     """Run a notebook with `values` in its parameter cell, in a new kernel process.
 
@@ -46,6 +48,7 @@ def execute(
     log: what the cells print is appended here as it comes
     cwd: working folder of the kernel
     on_cell: called with (code cells done, code cells in all) at the start and after each
+    kernel: a process that waits for a notebook, to be used instead of a new one
 
     Raises BadParameter before anything runs; CellFailed for an error in a cell;
     KernelDied if the kernel process ended. The executed notebook is saved then too.
@@ -57,7 +60,7 @@ def execute(
     remove_parts(executed)
     saved = _SavedNotebook(node, executed, on_cell or (lambda done, total: None))
     with socket_folder() as folder, open(log, "a", encoding="utf-8", errors="replace") as log_file:
-        return _run(node, saved, folder, log_file, cwd)
+        return _run(node, saved, folder, log_file, cwd, kernel)
 
 
 def _prepare(node: Any) -> None:
@@ -70,9 +73,12 @@ def _prepare(node: Any) -> None:
         cell.metadata["papermill"] = {}
 
 
-def _run(node: Any, saved: _SavedNotebook, folder: Path, log_file: TextIO, cwd: Path) -> Execution:
+def _run(
+    node: Any, saved: _SavedNotebook, folder: Path, log_file: TextIO, cwd: Path, kernel: WaitingKernel | None
+) -> Execution:
     started = time.monotonic()
     manager = IpcKernelManager(transport="ipc", connection_file=str(folder / "k.json"))
+    manager.waiting = kernel
     client = _Client(
         saved,
         km=manager,

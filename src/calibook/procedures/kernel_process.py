@@ -1,6 +1,7 @@
 """The kernel process: IPython's kernel without any TCP port and without a debugger.
 
-Started by `kernel.IpcKernelManager` as `python -P -m calibook.procedures.kernel_process`.
+Started by `kernel.IpcKernelManager` as `python -P -m calibook.procedures.kernel_process`, or
+forked (`forked.WaitingKernel`).
 ipykernel takes the printed text of forked children in through a TCP port of
 its own, even if all its other sockets are files; here that socket is a file too.
 """
@@ -13,8 +14,8 @@ import sys
 from typing import Any
 
 
-def main() -> None:
-    """Run the kernel until the parent asks it to stop, or is gone."""
+def main(argv: list[str] | None = None) -> None:
+    """Run the kernel until the parent asks it to stop, or is gone. argv: instead of the command line's."""
     if os.environ.get("JPY_PARENT_PID") != str(os.getppid()):
         sys.exit("the process that started this kernel is gone")
     # ipykernel soon takes file descriptor 2 for itself; a crash shall be told in the task's log.
@@ -35,7 +36,7 @@ def main() -> None:
             """Nothing: the process ends now, and all cells have been answered."""
 
     kernelapp.IOPubThread = _iopub_thread_class()  # type: ignore[misc]
-    KernelApp.launch_instance()
+    KernelApp.launch_instance(argv)
 
 
 def _iopub_thread_class() -> Any:
