@@ -102,3 +102,17 @@ def test_sums_of_frames(seed, excluded, pixels):
     # Each value is rounded to a multiple of STEP; the sums are exact.
     expected = np.where(used, data, 0).astype("f8").sum(axis=1)
     assert np.all(np.abs(sums - expected) <= STEP / 2 * np.maximum(counts, 1))
+
+
+def test_frames_not_looked_at_closely_miss_in_histogram_and_bits_alone():
+    frames = corrected(5)
+    closely = np.array([True, False, True, False, False, True])
+    got = CorrectedStatistics.zeros(frames[0].shape[1], BINS, RANGES)
+    got.add(*frames, 1, closely)
+    every = collected(*frames, excluded=1)
+    some = collected(*(np.ascontiguousarray(x[closely]) for x in frames), excluded=1)
+    for name in FIELDS:
+        expected = some if name in ("histogram", "bad_bits") else every
+        np.testing.assert_array_equal(getattr(got, name), getattr(expected, name), err_msg=name)
+    with pytest.raises(ValueError, match="closely has shape"):
+        got.add(*frames, 1, closely[:2])

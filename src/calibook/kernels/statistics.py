@@ -38,11 +38,11 @@ class CorrectedStatistics:
     any_bits: u4 (pixel,), bits that were set in at least one frame
     stage_sum: u4 (pixel,), sum of the gain stages
     stages: i8 (3,), samples by gain stage, all of them
-    bad_bits: i8 (32,), samples with each bit of the mask word, all of them
+    bad_bits: i8 (32,), samples with each bit of the mask word, of the frames looked at closely
     bin_start, bin_width: f8 (3,), of the histogram of each gain stage
-    histogram: i8 (3, bins + 2), values used by gain stage; bin i covers
-        start + (i - 1) * width up to start + i * width (in f4), the first and
-        the last bin are what lies below and above
+    histogram: i8 (3, bins + 2), values used by gain stage, of the frames looked at
+        closely; bin i covers start + (i - 1) * width up to start + i * width (in f4),
+        the first and the last bin are what lies below and above
     """
 
     total: np.ndarray
@@ -74,9 +74,17 @@ class CorrectedStatistics:
         )
 
     def add(
-        self, data: np.ndarray, gain: np.ndarray, mask: np.ndarray, excluded: int = bits.ALL
+        self,
+        data: np.ndarray,
+        gain: np.ndarray,
+        mask: np.ndarray,
+        excluded: int = bits.ALL,
+        closely: np.ndarray | None = None,
     ) -> tuple[np.ndarray, np.ndarray]:
         """Add corrected frames: f4, u1 (stages 0, 1, 2), u4, each (frame, pixel).
+
+        closely: bool (frame,), which are counted in histogram and bad_bits too, for
+            that takes several times as long as all the rest; None for all
 
         Returns the sum (f8) and the number (i8) of the values used in each frame, both (frame,).
         """
@@ -86,8 +94,11 @@ class CorrectedStatistics:
         check_array("mask", mask, "u4", shape)
         sums, counts = np.zeros(len(data)), np.zeros(len(data), np.int64)
         start, per_width = (tuple(a.astype(np.float32)) for a in (self.bin_start, 1 / self.bin_width))
+        look = np.ones(len(data), bool) if closely is None else np.ascontiguousarray(closely, bool)
+        if look.shape != shape[:1]:
+            raise ValueError(f"closely has shape {look.shape}, needs {shape[:1]}")
         if not _add(
-            data, gain, mask, np.uint32(excluded), self.histogram, start, per_width,
+            data, gain, mask, np.uint32(excluded), look, self.histogram, start, per_width,
             self.total, self.count, self.any_bits, self.stage_sum, self.stages, self.bad_bits, sums, counts,
         ):  # fmt: skip
             raise ValueError(f"gain stage {gain.max()}: needs 0 to {STAGES - 1}")
@@ -116,7 +127,7 @@ class CorrectedStatistics:
 
 @njit(nogil=True, cache=True)
 def _add(
-    data, gain, mask, excluded, histogram, start, per_width,
+    data, gain, mask, excluded, closely, histogram, start, per_width,
     total, count, any_bits, stage_sum, stages, bad_bits, sums, counts,
 ):  # fmt: skip
     """False, and sums that are of no use, if there is a gain stage that doesn't exist."""
@@ -132,10 +143,12 @@ def _add(
             used, union = _select(x, m, excluded, values[: b - a], count[a:b], any_bits[a:b])
             counts[n] += used
             sums[n] += _add_values(values[: b - a], total[a:b])
-            if union:
-                _count_bits(m, union, bad_bits)
             if not _count_stages(g, stage_sum[a:b], stages):
                 return False
+            if not closely[n]:
+                continue
+            if union:
+                _count_bits(m, union, bad_bits)
             _place(x, g, m, excluded, start, per_width, histogram.shape[1], places[: b - a])
             for place in places[: b - a]:
                 bins[np.uint64(place)] += 1
