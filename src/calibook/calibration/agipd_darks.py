@@ -175,26 +175,23 @@ class _Run:
         signal, gain = (
             np.concatenate([both[:, plane] for both in planes]) for plane in (SIGNAL_PLANE, GAIN_PLANE)
         )
-        sums, of_gain = _sums(signal), _sums(gain)
+        lost = _lost(signal)
+        sums, of_gain = _sums(signal, lost), _sums(gain, _lost(gain))
         mean, noise = _mean_and_noise(sums)
-        offset = medians(signal, _lost(signal), _one_cell(signal), _RIGHT, 1) if self.with_median else mean
+        offset = medians(signal, lost, np.zeros(len(signal)), _RIGHT, 1) if self.with_median else mean
         found = (offset, noise, *_mean_and_noise(of_gain), sums.count, sums.saturated)
         return _Maps(*(array[0] for array in found))
 
 
-def _sums(adc: np.ndarray) -> DarkSums:
+def _sums(adc: np.ndarray, lost: np.ndarray) -> DarkSums:
     sums = DarkSums.zeros(1, adc.shape[1])
-    sums.accumulate(adc, _lost(adc), _one_cell(adc), _RIGHT)
+    sums.accumulate(adc, lost, np.zeros(len(adc), np.int64), _RIGHT)
     return sums
 
 
 def _lost(adc: np.ndarray) -> np.ndarray:
     """u1, not _RIGHT where a sample is of a lost frame: the codes that dark sums ask for."""
     return (adc == 0).view(np.uint8)
-
-
-def _one_cell(adc: np.ndarray) -> np.ndarray:
-    return np.zeros(len(adc), np.int64)
 
 
 def _mean_and_noise(sums: DarkSums) -> tuple[np.ndarray, np.ndarray]:

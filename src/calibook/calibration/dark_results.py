@@ -58,13 +58,20 @@ def dark_results(
         **more,
     }
     for calibration in previous:
-        name = next((name for start, name in _COMPARED.items() if calibration.startswith(start)), "")
-        earlier = previous[calibration] if name else bad[:0]
-        if earlier.shape == bad.shape:
-            change = getattr(darks, name) - earlier
-            results[f"{name}_change"] = change[SHOWN_CELL].astype(np.float32)
-            results[f"{name}_shift"] = medians_of(change, good)
+        for start, name in _COMPARED.items():
+            if calibration.startswith(start):
+                results |= _change(name, getattr(darks, name), previous[calibration], good)
     return results
+
+
+def _change(name: str, now: np.ndarray, earlier: np.ndarray, good: np.ndarray) -> dict[str, np.ndarray]:
+    if earlier.shape != now.shape:
+        return {}
+    change = np.subtract(now, earlier, dtype=now.dtype)
+    return {
+        f"{name}_change": change[SHOWN_CELL].astype(np.float32),
+        f"{name}_shift": medians_of(change, good),
+    }
 
 
 def bad_pixel_rows(

@@ -33,7 +33,7 @@ def put_constants(
     for calibration, array in arrays.items() if inject else ():
         facts = detector.constants[calibration]
         axes = _AXES if array.ndim == 4 else _AXES_NO_GAIN
-        stored = as_stored(array, axes, facts.dims).astype(facts.dtype, copy=False)
+        stored = as_stored(array, axes, facts.dims, facts.dtype)
         for valid_for in about["valid_for"]:
             constant = Store(about["store"]).put(
                 stored,

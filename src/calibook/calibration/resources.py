@@ -32,10 +32,10 @@ def dark_memory_mb(detector: Detector, conditions: Mapping[str, ConditionValue])
     """What darks are held in until their constants are put, and frames in work: as read, and put together.
 
     Sums of one gain stage and maps of all in double precision; of detectors with a gain plane
-    five maps of each stage in single precision, and copies of the largest constant while it is put.
+    five maps of each stage in single precision, and the thresholds twice while they are put.
     """
     stages = len(detector.gain_stages)
-    of_pixel = stages * 20 + _levels(detector) * 16 if detector.planes else stages * 48 + 28
+    of_pixel = stages * 20 + _levels(detector) * 12 if detector.planes else stages * 48 + 28
     maps = _cells(conditions) * _pixels(detector) * of_pixel
     return _BASE_MEMORY_MB + (maps + 2 * BUFFERED_BYTES) // _MB
 

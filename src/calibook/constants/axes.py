@@ -14,16 +14,19 @@ USED_DIMS = ("cell", "gain", "slow_scan", "fast_scan")
 _NEEDED = ("fast_scan", "slow_scan")
 
 
-def as_stored(array: np.ndarray, dims: Sequence[str], stored_dims: Sequence[str] = STORED_DIMS) -> np.ndarray:
+def as_stored(
+    array: np.ndarray, dims: Sequence[str], stored_dims: Sequence[str] = STORED_DIMS, dtype: str | None = None
+) -> np.ndarray:
     """The array with its axes in the stored order; axes it lacks get length 1.
 
     dims: names of the array's axes; gain is stored as `quantity` where that is among stored_dims
-    Returns a C-contiguous array of the same dtype with one axis per stored_dims.
+    dtype: of the result; None for that of the array
+    Returns a C-contiguous array with one axis per stored_dims.
     Raises BadParameter if the number of names is wrong or a name is unknown.
     """
     if "quantity" in stored_dims:
         dims = ["quantity" if name == "gain" else name for name in dims]
-    return _ordered(array, dims, stored_dims)
+    return _ordered(array, dims, stored_dims, dtype)
 
 
 def as_used(array: np.ndarray, dims: Sequence[str]) -> np.ndarray:
@@ -39,7 +42,9 @@ def as_used(array: np.ndarray, dims: Sequence[str]) -> np.ndarray:
     return _ordered(array, dims, USED_DIMS)
 
 
-def _ordered(array: np.ndarray, dims: Sequence[str], wanted: Sequence[str]) -> np.ndarray:
+def _ordered(
+    array: np.ndarray, dims: Sequence[str], wanted: Sequence[str], dtype: str | None = None
+) -> np.ndarray:
     array = np.asarray(array)
     names = checked_dims(dims, array.shape)
     unknown = [name for name in names if name not in wanted]
@@ -48,4 +53,4 @@ def _ordered(array: np.ndarray, dims: Sequence[str], wanted: Sequence[str]) -> n
     present = [name for name in wanted if name in names]
     ordered = array.transpose([names.index(name) for name in present])
     shape = [array.shape[names.index(name)] if name in names else 1 for name in wanted]
-    return np.ascontiguousarray(ordered).reshape(shape)
+    return np.ascontiguousarray(ordered, dtype).reshape(shape)
