@@ -13,12 +13,14 @@ import pytest
 from agipd_constants import true_constants
 
 from calibook.calibration import workers
+from calibook.calibration.agipd_baseline import by_histogram, by_noise_peak, by_stripes
 from calibook.calibration.agipd_constants import GainOptions, pack_agipd, wanted_constants
 from calibook.calibration.agipd_correct import AgipdCorrection, ChipMode
 from calibook.calibration.agipd_correct_file import Selection, correct_agipd_file, stuck_pixels
 from calibook.calibration.agipd_overview import combined_agipd, outlying_chips, signal_by_cell, train_by_cell
 from calibook.detectors.agipd import AGIPD, double_size_pixels, signal_ranges
 from calibook.detectors.bad_pixels import INFORMATIONAL, BadPixels
+from calibook.errors import BadParameter
 from calibook.files import sha256
 from calibook.procedures.tasks import Task
 from calibook.simulation.agipd import simulate_run
@@ -259,3 +261,35 @@ def test_chips_that_stand_out_are_named_with_their_cells():
         ("5", "3", "7", "signal off", "30%"),
         ("5", "9", "all", "bad pixels", "100%"),
     ]
+
+
+@pytest.mark.parametrize(("way", "tolerance"), [("noise", 3), ("histogram", 3), ("stripes", 15)])
+def test_a_baseline_is_found_in_each_way(simulated, tmp_path, way, tolerance):
+    """Every other frame is 120 ADU lower. The dark peak has a noise of 8 ADU, of thousands of pixels,
+    and chips shift by 9 ADU each, on average of 16 by 2; some stripes are of two chips, by 6."""
+    raw = tmp_path / simulated.raw.name
+    shutil.copy(simulated.raw, raw)
+    with h5py.File(raw, "r+") as file:
+        data = file[f"INSTRUMENT/{LEGACY}/image/data"]
+        data[1::2, 0] = np.maximum(data[1::2, 0], 120) - 120
+    task = task_of(raw, tmp_path / "x.h5")
+    plain = simulated.correction(common_mode=None)
+    baseline = {
+        "noise": lambda: by_noise_peak(5000.0),
+        "histogram": lambda: by_histogram(AGIPD, task, plain),
+        "stripes": lambda: by_stripes(AGIPD, range(8, 40)),
+    }[way]()
+    found = correct_agipd_file(AGIPD, task, simulated.correction(common_mode=None, baseline=baseline), RANGES)
+    difference = np.median(found["baseline"][1::2]) - np.median(found["baseline"][::2])
+    assert difference == pytest.approx(-120, abs=tolerance)
+    ours = image(tmp_path / "x.h5")
+    np.testing.assert_array_equal(ours["blShift"], found["baseline"])
+    # Wide pixels are good ones: their baseline is taken out, too.
+    wide = np.nanmedian(ours["data"][:, double_size_pixels()], axis=1)
+    assert abs(np.median(wide[1::2]) - np.median(wide[::2])) < 60 / 7 / ENERGY
+
+
+def test_stripes_have_to_be_rows_of_the_module():
+    for rows in ([], [512], [-1]):
+        with pytest.raises(BadParameter, match="needs some of 0 to 511"):
+            by_stripes(AGIPD, rows)
