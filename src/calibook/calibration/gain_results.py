@@ -58,21 +58,24 @@ def gain_truth(
 
     name: of what was measured, "gain" or "ratio"
     true, measured, error, bad: (cell, slow_scan, fast_scan)
-    truly_bad: bool (slow_scan, fast_scan)
+    truly_bad: bool (slow_scan, fast_scan), those that have to be found
 
-    Only pixels without any defect count for gains. See `compare_gains`; besides, precision and
-    recall of bad pixels, over pixels and cells.
+    Only pixels without any defect count for gains, see `compare_gains`; besides, precision and
+    recall of bad pixels, over pixels and cells. To find one that has another defect is no error.
     """
     called, truly = bad != 0, np.broadcast_to(truly_bad, bad.shape)
     good = np.broadcast_to(truth.good_pixels(), bad.shape)
     figures = compare_gains(true, np.where(called, np.nan, measured), good, error)
-    right = int((called & truly).sum())
     renamed = {f"truth_{key.replace('gain', name)}": value for key, value in figures.items()}
     return {
         **renamed,
-        "truth_bad_pixel_precision": right / max(1, int(called.sum())),
-        "truth_bad_pixel_recall": right / max(1, int(truly.sum())),
+        "truth_bad_pixel_precision": _share(called & ~good, called),
+        "truth_bad_pixel_recall": _share(called & truly, truly),
     }
+
+
+def _share(part: np.ndarray, whole: np.ndarray) -> float:
+    return float(part.sum() / whole.sum()) if whole.any() else np.nan
 
 
 def largest(values: np.ndarray) -> float:
