@@ -11,10 +11,12 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, fields
 from functools import partial
+from math import prod
 
 import numpy as np
 
 from calibook.calibration.agipd_pc import ScanLimits, ratio_error, scan_constants, slope_ratio
+from calibook.calibration.resources import threads_within
 from calibook.calibration.workers import worker_threads
 from calibook.detectors.agipd import SLOPES_PC
 from calibook.detectors.base import Detector
@@ -25,7 +27,9 @@ from calibook.procedures.tasks import Task
 from calibook.runs.raw_file import RawModuleFile, open_raw
 
 ROWS_APART = 8
-_BLOCK_FRAMES = 64
+_BLOCK_FRAMES = 16
+# Of a pixel: lines, and the sums they are from.
+_LINES_BYTES = 6 * 2 * 8 * 2
 
 
 @dataclass(frozen=True)
@@ -105,8 +109,12 @@ def characterise_scan(
         if progress:
             progress(len(done), cells)
 
-    with open_scan(detector, task) as runs, ThreadPoolExecutor(threads, "scan") as pool:
-        list(pool.map(partial(of_cell, runs), range(cells)))
+    with open_scan(detector, task) as runs:
+        # Pulsed rows of a memory cell's frames, twice while they are put together.
+        frames = max(sum(raw.n_trains for raw in run.raws) for run in runs)
+        each = prod(shape) * (frames * 2 * 2 * 2 // ROWS_APART + _LINES_BYTES + _BLOCK_FRAMES * 2 * 2)
+        with ThreadPoolExecutor(threads_within(threads, each), "scan") as pool:
+            list(pool.map(partial(of_cell, runs), range(cells)))
     return result
 
 

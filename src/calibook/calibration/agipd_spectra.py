@@ -21,6 +21,7 @@ import numpy as np
 from calibook.calibration.agipd_constants import GainOptions, pack_agipd
 from calibook.calibration.agipd_correct import AgipdCorrection, ChipMode, correct_agipd_frames
 from calibook.calibration.agipd_flatfield import FlatField, FlatFieldLimits, flat_field_gains, joined
+from calibook.calibration.resources import threads_within
 from calibook.calibration.workers import worker_threads
 from calibook.detectors.bad_pixels import BadPixels
 from calibook.detectors.base import Detector
@@ -33,7 +34,9 @@ from calibook.runs.raw_file import RawModuleFile, open_raw
 
 # From a photon below zero to half a photon above the last peak.
 _FROM_PHOTONS, _TO_PHOTONS = -1.0, 3.25
-_BLOCK_FRAMES = 64
+_BLOCK_FRAMES = 16
+# Of a pixel, besides its spectrum: its fit, and frames raw and corrected.
+_FIT_AND_FRAMES_BYTES = 17 * 8 + _BLOCK_FRAMES * (2 * 2 + 4 + 1 + 4)
 # A pixel that is bad in darks may have good peaks: only samples that tell nothing are left out.
 _USELESS = int(BadPixels.VALUE_OUT_OF_RANGE | BadPixels.VALUE_IS_NAN | BadPixels.NO_DARK_DATA)
 
@@ -188,7 +191,10 @@ def _gains(
     progress: Callable[[int, int], None] | None,
 ) -> list[_Cell]:
     """Gains of each cell, or of all together."""
-    threads = threads or worker_threads()
+    spectra = frames.options.new_spectra(1).counts.nbytes
+    threads = threads_within(
+        threads or worker_threads(), prod(frames.shape) * (spectra + _FIT_AND_FRAMES_BYTES)
+    )
     counts = [frames.count(np.array([cell])) for cell in range(cells)]
     first, done = int(np.argmax(np.array(counts) > 0)), []
 

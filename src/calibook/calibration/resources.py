@@ -17,6 +17,11 @@ _WORKERS = 8
 _BASE_MEMORY_MB = 400
 
 
+def threads_within(threads: int, bytes_each: int, together: int = 2 * BUFFERED_BYTES) -> int:
+    """As many threads, at most, as together need no more than so many bytes; one at least."""
+    return max(1, min(threads, together // bytes_each))
+
+
 def correction_memory_mb(detector: Detector, conditions: Mapping[str, ConditionValue]) -> int:
     """Constants (packed, and one kind as stored), frames in work, and statistics of each thread.
 

@@ -1,0 +1,135 @@
+"""What flat fields and scans leave for the summary, the figures made of it, and what they need."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from calibook.calibration.agipd_flatfield import FlatField
+from calibook.calibration.agipd_flatfield_results import cut_rows, flat_field_figures, flat_field_results
+from calibook.calibration.agipd_gains import FLAT_FIELD, PULSED_CAPACITOR
+from calibook.calibration.agipd_scan import ModuleScan
+from calibook.calibration.agipd_scan_results import scan_figures
+from calibook.calibration.agipd_spectra import ModuleFlatField, PeakOptions, typical_values
+from calibook.calibration.gain_results import gain_truth, pick_pixels
+from calibook.detectors.agipd import SLOPES_PC
+from calibook.detectors.bad_pixels import BadPixels
+from calibook.errors import BadParameter
+from calibook.kernels.peaks import GOOD, PEAKS, PeakFits
+from calibook.procedures.tasks import Task
+
+SHAPE, PIXELS = (4, 5), 20
+TASK = Task("AGIPD07", {"module": 7, "unit": "UNIT", "karabo_da": "AGIPD07"})
+OPTIONS = PeakOptions(8.0)
+
+
+def fits():
+    of = {name: np.full((1, PIXELS), value) for name, value in
+          {"position": 0.0, "position_error": 0.1, "spacing": 56.0, "spacing_error": 0.4, "width": 8.0,
+           "width_error": 0.1, "deviance": 1.0}.items()}  # fmt: skip
+    amplitude = np.tile([500.0, 600, 150, 50, 10], (1, PIXELS, 1))
+    return PeakFits(**of, amplitude=amplitude[..., :PEAKS], status=np.full((1, PIXELS), GOOD, "u1"))
+
+
+@pytest.fixture
+def flat():
+    """Two cells; in the second all is bad."""
+    gain = 7 + np.linspace(-0.2, 0.2, PIXELS).reshape(1, *SHAPE)
+    gain, error = np.repeat(gain, 2, 0).astype("f4"), np.full((2, *SHAPE), 0.05, "f4")
+    bad = np.zeros((2, *SHAPE), "u4")
+    bad[0, 1, 2] = BadPixels.FF_GAIN_DEVIATION
+    bad[1] = BadPixels.FF_NO_ENTRIES
+    error[bad != 0] = np.nan
+    cuts = {"too few photons": np.array([0, PIXELS]), "gain deviates": np.array([1, 0])}
+    whole = FlatField(gain, error, bad, cuts)
+    cells = [
+        replace(whole, gain=gain[c : c + 1], gain_error=error[c : c + 1], bad=bad[c : c + 1]) for c in (0, 1)
+    ]
+    typical = [typical_values(cell, fits()) for cell in cells]
+    return ModuleFlatField(
+        whole, np.array([900, 0]), {name: np.array([t[name] for t in typical]) for name in typical[0]},
+        OPTIONS.new_spectra(PIXELS), fits(),
+    )  # fmt: skip
+
+
+def test_figures_of_a_flat_field(flat):
+    result = flat_field_results(TASK, flat, OPTIONS)
+    found = {figure.name: figure for figure in flat_field_figures({"AGIPD07": result})}
+    assert found["gain"].value == pytest.approx(7, abs=0.02)
+    assert found["gain_error"].value == pytest.approx(0.05 / 7, rel=0.01)
+    assert found["photons"].value == 600 + 2 * 150 + 3 * 50 + 4 * 10
+    assert found["cells_without_gain"].value == 1 and found["cells_without_gain"].status == "warn"
+    assert found["bad_pixels"].value == pytest.approx((1 / PIXELS + 1) / 2)
+    assert found["bad_pixels"].status == "fail" and found["frames_used"].value == 0
+
+
+def test_samples_are_good_pixels_and_one_of_each_kind_of_bad_ones(flat):
+    result = flat_field_results(TASK, flat, OPTIONS)
+    titles = result["sample_titles"].tolist()
+    assert titles == [
+        "low: pixel 0, 0", "typical: pixel 2, 0", "high: pixel 3, 3", "FF_GAIN_DEVIATION: pixel 1, 2",
+    ]  # fmt: skip
+    assert result["sample_counts"].shape == result["sample_expected"].shape == (4, len(result["centres"]))
+    # 3.25 photons are in the spectrum: all events but those of four.
+    assert result["sample_expected"][0].sum() == pytest.approx(1300, rel=0.02)
+    [row] = cut_rows({"AGIPD07": result})
+    assert row == {"unit": "UNIT", "too few photons": "20 (50.00%)", "gain deviates": "1 (2.50%)"}
+
+
+def test_nothing_good_gives_no_samples_of_good_pixels():
+    words = np.full(SHAPE, int(BadPixels.CI_EVAL_ERROR), "u4")
+    picked = pick_pixels(np.full(SHAPE, np.nan), words, [BadPixels.CI_EVAL_ERROR])
+    assert picked == {"CI_EVAL_ERROR: pixel 2, 0": 10}
+
+
+def test_figures_of_a_scan():
+    values = {"high slope": 28.0, "medium slope": 0.875, "high deviation": 12.0, "medium deviation": 11.0}
+    slopes = np.stack([np.full((2, *SHAPE), values.get(name, 0), "f4") for name in SLOPES_PC], 1)
+    scan = ModuleScan(
+        slopes,
+        np.zeros((2, *SHAPE), "u4"),
+        np.full((2, *SHAPE), 0.32, "f4"),
+        np.full((2, 2, *SHAPE), 99, "u2"),
+    )
+    np.testing.assert_allclose(scan.ratio, 32)
+    typical = {f"typical_{line}_{what}": np.full(2, values[f"{line} {what}"])
+               for line in ("high", "medium") for what in ("slope", "deviation")}  # fmt: skip
+    typical |= {f"typical_{name}": np.full(2, value) for name, value in
+                {"ratio": 32.0, "error": 0.32, "spread": 1.0}.items()}  # fmt: skip
+    result = {**typical, "bad_share": np.array([0.0, 0.04]), "fewest_points": np.array([99, 40])}
+    found = {figure.name: figure for figure in scan_figures({"AGIPD07": result})}
+    assert found["ratio_error"].value == pytest.approx(0.01)
+    assert found["points_high"].status == "pass" and found["points_medium"].status == "warn"
+    assert found["bad_pixels"].value == pytest.approx(0.02)
+
+
+class Truth:
+    """One pixel has a defect that has to be found, another one that has not."""
+
+    def good_pixels(self):
+        good = np.ones(SHAPE, bool)
+        good[0, :2] = False
+        return good
+
+
+def test_figures_of_truth():
+    truly_bad = np.zeros(SHAPE, bool)
+    truly_bad[0, 0] = True
+    true, bad = np.full((1, *SHAPE), 7.0), np.zeros((1, *SHAPE), "u4")
+    bad[0, 0, :3] = 1  # right, another defect, wrong
+    found = gain_truth("gain", Truth(), true, true * 1.001, true * 0.01, bad, truly_bad)
+    assert found["truth_gain_bias"] == pytest.approx(0.001)
+    assert found["truth_gain_failed"] == pytest.approx(1 / 18)
+    assert found["truth_bad_pixel_precision"] == pytest.approx(2 / 3)
+    assert found["truth_bad_pixel_recall"] == 1
+    assert found["truth_gain_pull_width"] == pytest.approx(0, abs=1e-6)
+
+
+def test_what_flat_fields_and_scans_need():
+    adaptive, high, medium = ({"Gain mode": mode} if mode else {} for mode in (0.0, 1.0, 2.0))
+    assert FLAT_FIELD.needs(adaptive) == {"Offset": True, "ThresholdsDark": True, "BadPixelsDark": True}
+    assert not FLAT_FIELD.needs(high)["ThresholdsDark"]
+    assert PULSED_CAPACITOR.needs(adaptive) == {"ThresholdsDark": True}
+    for kind, conditions in ((FLAT_FIELD, medium), (PULSED_CAPACITOR, high)):
+        with pytest.raises(BadParameter, match="fixed gain mode"):
+            kind.needs(conditions)
