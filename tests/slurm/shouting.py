@@ -47,6 +47,9 @@ for item in plan.select(task):
         first = not seen.exists()
         seen.touch()
         time.sleep(float(number) if first else 0)
+    if word == "wait":       # until somebody says go
+        while not source.with_suffix(".go").exists():
+            time.sleep(0.1)
     with whole_file(item.outputs[0]) as part, open(part, "w") as f:
         f.write(text.upper()[:1])
         f.flush()

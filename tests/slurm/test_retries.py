@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from shouting import result
@@ -87,6 +89,32 @@ def test_killed_by_nobody_knows_whom_is_tried_again_as_it_was(slurm, shout, task
     assert (tmp_path / "proc" / "unlucky.h5").read_text() == result("sleep 600")
 
 
+@pytest.mark.parametrize("silent_for", ["tasks1", "finish"])
+def test_a_scheduler_that_falls_silent_while_the_last_job_tries_again(
+    silent_for, slurm, shout, tasks, wait_until, tmp_path, monkeypatch
+):
+    settings = tmp_path / "settings.toml"
+    settings.write_text(settings.read_text() + "patience = 2\n")
+    silence = tmp_path / "bin" / "sbatch"  # once, for the last job of the first submission
+    silence.parent.mkdir()
+    silence.write_text(
+        f'''#!/bin/bash
+        if [[ "$*" == *-2-{silent_for}-* && ! -e {tmp_path}/once ]]; then
+            touch {tmp_path}/once; echo "sbatch: error: Unable to contact slurm controller" >&2; exit 1
+        fi
+        exec {shutil.which("sbatch")} "$@"'''
+    )
+    silence.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{silence.parent}:{os.environ['PATH']}")
+    work = shout(tmp_path, {"unlucky": "sleep 600"})
+    wait_until(lambda: (tmp_path / "raw" / "unlucky.seen").exists())
+    os.kill(attempts(work, "unlucky")[0]["pid"], signal.SIGKILL)
+    wait_until(lambda: finished(work))
+    assert (tmp_path / "once").exists()
+    assert tasks(work)[1]["counts"] == {"done": 1}
+    assert len(attempts(work, "unlucky")) == 2
+
+
 def test_cancelled_by_hand_waits_for_resume(slurm, shout, tasks, calibook, wait_until, tmp_path):
     work = shout(tmp_path, {"stopped": "sleep 600", "other": "text"})
     wait_until(lambda: (tmp_path / "raw" / "stopped.seen").exists())
@@ -112,17 +140,24 @@ def test_a_job_that_can_not_begin_says_why(slurm, shout, tasks, wait_until, tmp_
 def test_a_lost_node_with_a_living_task_makes_two_writers_and_one_result(
     slurm, shout, tasks, wait_until, tmp_path
 ):
-    work = shout(tmp_path, {"twice": "text"}, "--delay", "25")
-    [first] = wait_until(lambda: [a for a in attempts(work, "twice") if a["cells_done"] == 2])
     from calibook.jobs.task import run_task
 
-    # The copy that a cluster starts when it believes a node lost, here beside the job.
-    assert run_task(work, "twice").state == "done"
+    def at_work():
+        return [attempt for attempt in attempts(work, "twice") if attempt["cells_done"] == 2]
+
+    work = shout(tmp_path, {"twice": "wait"})
+    [first] = wait_until(at_work)
+    with ThreadPoolExecutor(1) as pool:
+        # The copy that a cluster starts when it believes a node lost, here beside the job.
+        copy = pool.submit(run_task, work, "twice")
+        wait_until(lambda: len(at_work()) == 2)
+        (tmp_path / "raw" / "twice.go").touch()
+        assert copy.result().state == "done"
     wait_until(lambda: finished(work))
     found, _ = tasks(work)
     states = [attempt["state"] for attempt in found["twice"]["attempts"]]
     assert sorted(states) == ["done", "overtaken"]
-    assert (tmp_path / "proc" / "twice.h5").read_text() == result("text")
+    assert (tmp_path / "proc" / "twice.h5").read_text() == result("wait")
     winner = read_json(tmp_path / "proc" / "twice.record.json")["attempts"]
     assert states[winner - 1] == "done"
     assert first["job"]

@@ -16,14 +16,14 @@ from calibook.jobs.settings import SlurmSettings
 from calibook.jobs.slurm.commands import SchedulerSilent
 from calibook.jobs.slurm.retry import wanted_by_itself
 from calibook.jobs.slurm.submissions import Submission, read_submission
-from calibook.jobs.slurm.submit import submit
+from calibook.jobs.slurm.submit import Submitted, submit
 from calibook.jobs.slurm.view import View, look
 from calibook.jobs.state import TaskStatus, one_line
 from calibook.jobs.task import remove_task_parts, run_task
 from calibook.jobs.work import Work, open_work
 
-# How long tasks that outlived their jobs are waited for, and the lock of the work folder [s].
-_ORPHAN_SECONDS, _LOCK_SECONDS = 60.0, 600.0
+# How long tasks that outlived their jobs are waited for, the lock of the work folder, a silent scheduler [s].
+_ORPHAN_SECONDS, _LOCK_SECONDS, _SILENT_SECONDS = 60.0, 600.0, 1800.0
 _POLL_SECONDS = 2.0
 
 
@@ -82,12 +82,17 @@ def _locked(stack: ExitStack, work: Work) -> int:
 
 
 def _wait_for_orphans(work: Work, settings: SlurmSettings) -> View:
-    """Wait a while for tasks that run although their jobs are over: their node was lost, not they."""
-    end = time.monotonic() + _ORPHAN_SECONDS
+    """Wait a while for tasks that run although their jobs are over: their node was lost, not they.
+
+    A scheduler that does not answer is waited for longer, if there may be something to try again.
+    """
+    began = time.monotonic()
     while True:
         view = look(work, settings.patience)
-        running = any(status.state == "running" for status in view.statuses())
-        if (view.known and not running) or time.monotonic() > end:
+        states = {status.state for status in view.statuses()}
+        if states == {"done"} or (view.known and "running" not in states):
+            return view
+        if time.monotonic() - began > (_ORPHAN_SECONDS if view.known else _SILENT_SECONDS):
             return view
         time.sleep(_POLL_SECONDS)
 
@@ -105,13 +110,26 @@ def _tried_again(view: View, submission: Submission, lock: int) -> bool:
         return False
     print(f"tried again: {', '.join(names)}")
     try:
-        submitted = submit(view.work, settings, submission.report, lock=lock, round=submission.round + 1)
+        submitted = _submitted(view.work, settings, submission, lock)
     except CalibookError as error:
         print(f"can't try again: {error}")
         return isinstance(error, SchedulerSilent) and _newer(look(view.work, settings.patience), submission)
     for line in submitted.refused:
         print(f"refused: {line}")
     return submitted.submission is not None
+
+
+def _submitted(work: Work, settings: SlurmSettings, submission: Submission, lock: int) -> Submitted:
+    """Submit the next round; a scheduler that falls silent is waited for, and what it took is found."""
+    end = time.monotonic() + _SILENT_SECONDS
+    while True:
+        try:
+            return submit(work, settings, submission.report, lock=lock, round=submission.round + 1)
+        except SchedulerSilent as error:
+            if time.monotonic() > end:
+                raise
+            print(f"{error}; it is asked again", flush=True)
+            time.sleep(settings.patience)
 
 
 def _finish(work: Work, submission: Submission, view: View) -> int:
