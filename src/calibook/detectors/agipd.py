@@ -229,6 +229,7 @@ AGIPD = Detector(
     gain_stages=("high", "medium", "low"),
     constants=_CONSTANTS,
     read_conditions=read_conditions,
+    condition_units={"Sensor Bias Voltage": "V", "Acquisition rate": "MHz", "Source energy": "keV"},
 )
 
 AGIPD_500K = replace(AGIPD, name="agipd_500k", title="AGIPD_500K2G", control_aggregator="AGIPD500K2GCTRL00")
