@@ -11,8 +11,6 @@ from math import prod
 
 import numpy as np
 
-from calibook.calibration.made import made_constants as made_constants
-from calibook.calibration.made import put_constants as put_darks  # noqa: F401
 from calibook.calibration.resources import BUFFERED_BYTES
 from calibook.calibration.workers import worker_threads
 from calibook.detectors.base import Detector
