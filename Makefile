@@ -4,7 +4,7 @@ VENV   ?= .venv
 DEMO   ?= demo
 BIN    := $(VENV)/bin
 
-.PHONY: help demo test chaos test-fast lint format docs bench lock clean
+.PHONY: help demo test chaos truth test-fast lint format docs bench lock clean
 
 help:            ## what there is
 	@grep -E '^[a-z-]+: .*##|^[a-z-]+:  +##' Makefile | sed 's/:.*##/ -/'
@@ -29,14 +29,17 @@ demo: $(VENV)/run.stamp  ## simulate, characterise, correct, report: prints wher
 test: $(VENV)/test.stamp lint  ## the whole suite, with LaTeX and a SLURM cluster on this machine
 	@scripts/install_tex.sh
 	@scripts/install_slurm.sh
-	$(BIN)/python -m pytest -n 2 --dist loadscope -m "not chaos"
+	$(BIN)/python -m pytest -n 2 --dist loadscope -m "not chaos and not truth"
 
 chaos: $(VENV)/test.stamp  ## rounds of random kills on a SLURM of this machine
 	@scripts/install_slurm.sh
 	$(BIN)/python -m pytest -m chaos tests/slurm
 
+truth: $(VENV)/test.stamp  ## AGIPD against its truth, 2 modules x 64 cells x 200 trains: an hour, 30 GB
+	$(BIN)/python -m pytest -s -m truth tests/end_to_end
+
 test-fast: $(VENV)/test.stamp  ## the suite without LaTeX, SLURM and the slow end-to-end runs
-	$(BIN)/python -m pytest -n 2 --dist loadscope -m "not latex and not slurm and not slow"
+	$(BIN)/python -m pytest -n 2 --dist loadscope -m "not latex and not slurm and not slow and not truth"
 
 lint: $(VENV)/test.stamp  ## style, types, import arrows, notebooks
 	$(BIN)/ruff check .

@@ -1,0 +1,129 @@
+"""AGIPD at the size that the project is judged by: commands from photons to the verdict.
+
+Takes an hour and 30 GB, so it has a command of its own: `make truth`. The same
+loop on a few memory cells is part of the suite, see `test_agipd.py`. The limits
+are the project's goals; those of the verdict are the same.
+
+The scan of the pulsed capacitor would be 80 GB at this size: here its constant
+is the true one, and the scan itself is judged in `test_agipd_scans.py`.
+"""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+from agipd_constants import put_true_constants
+from commands import calibook, figures, work_folder
+
+pytestmark = pytest.mark.truth
+
+KARABO_ID = "SPB_DET_AGIPD1M-1"
+STAGES = ("high", "medium", "low")
+MODES = ("adaptive", "forced-medium", "forced-low")
+FLAT, RINGS, FAINT = 4, 5, 6
+
+
+class Loop:
+    """A simulated detector in a folder; each step leaves its truth figures in `found`."""
+
+    def __init__(self, folder: Path, modules: str, cells: int):
+        self.raw, self.folder, self.store = folder / "raw", folder, folder / "store"
+        self.modules, self.cells = modules, cells
+        self.found: dict[str, float] = {}
+
+    def simulate(self, run: int, trains: int, scene: str, *options: object) -> None:
+        what = ("--run", run, "--trains", trains, "--scene", scene, "--modules", self.modules)
+        calibook(
+            "simulate", "agipd", "--out-folder", self.raw, "--no-report",
+            "--memory-cells", self.cells, *what, *options,
+        )  # fmt: skip
+
+    def procedure(self, name: str, prefix: str, *options: object) -> None:
+        """Run a procedure; keep its figures about the truth, which all must pass."""
+        out = self.folder / prefix
+        where = ("--in-folder", self.raw, "--out-folder", out)
+        calibook("agipd", name, *where, "--no-report", *options, store=self.store)
+        verdict = figures(work_folder(out))
+        told = {k: f for k, f in verdict.items() if k.startswith("truth_")}
+        print(*(f"{prefix} {k:40} {f['value']:+.6f} {f['status']}" for k, f in told.items()), sep="\n")
+        self.found |= {f"{prefix}_{k.removeprefix('truth_')}": f["value"] for k, f in told.items()}
+        failed = [k for k, f in told.items() if f["status"] == "fail"]
+        assert not failed, f"{prefix}: the verdict itself says that these fail: {failed}"
+
+    def forget(self, *runs: int) -> None:
+        """Remove raw files; their truth stays."""
+        for run in runs:
+            shutil.rmtree(self.raw / f"r{run:04d}")
+
+    def darks(self, trains: int) -> None:
+        for run, mode in enumerate(MODES, 1):
+            self.simulate(run, trains, "dark", "--gain-mode", mode)
+        self.procedure("dark", "dark", "--run-high", 1, "--run-medium", 2, "--run-low", 3)
+        self.forget(2, 3)
+        # Darks tell the conditions of the scan's constant, too.
+        numbers = tuple(map(int, self.modules.split(",")))
+        put_true_constants(self.raw, self.store, KARABO_ID, numbers, ("SlopesPC",), run=1)
+        self.forget(1)
+
+
+@pytest.fixture(scope="module")
+def many_trains(big_folder) -> dict[str, float]:
+    """2 modules, 64 cells, 200 trains."""
+    loop = Loop(big_folder / "many_trains", "0,1", 64)
+    loop.darks(200)
+    # 64 cells x 200 trains x 0.08 photons: 1000 photons per pixel.
+    loop.simulate(FLAT, 200, "flat", "--intensity", 0.08, "--photon-energy", 8.048)
+    loop.procedure("flatfield", "flat", "--runs", FLAT, "--per-cell", "false")
+    loop.forget(FLAT)
+    loop.simulate(RINGS, 200, "rings")
+    loop.procedure("correct", "rings", "--run", RINGS, "--unit", "photons")
+    loop.forget(RINGS)
+    loop.simulate(FAINT, 50, "flat", "--intensity", 1.0)
+    loop.procedure("correct", "faint", "--run", FAINT, "--unit", "photons")
+    return loop.found
+
+
+@pytest.fixture(scope="module")
+def all_cells(big_folder) -> dict[str, float]:
+    """1 module, 352 cells; the gain of high gain is that of all pixels' mean."""
+    loop = Loop(big_folder / "all_cells", "0", 352)
+    loop.darks(60)
+    numbers = (0,)
+    loop.simulate(RINGS, 24, "rings", "--acquisition-rate", 1.1)
+    put_true_constants(loop.raw, loop.store, KARABO_ID, numbers, ("SlopesFF",), run=RINGS)
+    loop.procedure("correct", "rings", "--run", RINGS, "--unit", "photons")
+    return loop.found
+
+
+@pytest.mark.parametrize("size", ["many_trains", "all_cells"])
+def test_bad_pixels_are_found_and_good_ones_left_alone(size, request):
+    found = request.getfixturevalue(size)
+    assert found["dark_bad_pixel_precision"] > 0.99
+    assert found["dark_bad_pixel_recall"] > 0.99
+
+
+@pytest.mark.parametrize("size", ["many_trains", "all_cells"])
+def test_gain_stages_are_the_true_ones(size, request):
+    assert request.getfixturevalue(size)["rings_wrong_stage"] < 1e-4
+
+
+@pytest.mark.parametrize("size", ["many_trains", "all_cells"])
+@pytest.mark.parametrize(("stage", "limit"), [("high", 1e-3), ("medium", 5e-3), ("low", 1e-2)])
+def test_photons_are_the_true_ones(size, stage, limit, request):
+    assert abs(request.getfixturevalue(size)[f"rings_photon_bias_{stage}"]) < limit
+
+
+def test_gains_of_the_flat_field_are_the_true_ones(many_trains):
+    assert abs(many_trains["flat_gain_bias"]) < 3e-3
+    assert 0.9 < many_trains["flat_gain_pull_width"] < 1.1
+
+
+def test_single_photons_are_counted_as_well_as_the_noise_allows(many_trains):
+    assert many_trains["faint_false_photons_ratio"] == pytest.approx(1, abs=0.1)
+    assert many_trains["faint_lost_photons_ratio"] == pytest.approx(1, abs=0.1)
+
+
+def test_common_mode_is_taken_out(many_trains):
+    assert many_trains["faint_shift_variance_left"] < 0.05
