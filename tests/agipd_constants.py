@@ -58,5 +58,10 @@ def put_true_constants(
             "valid_for": [found.conditions],
         }
         task = Task(aggregator, about=about, outputs=[str(store.parent / f"{aggregator}.json")])
-        arrays = {name: array for name, array in true_constants(truth).items() if name in names}
+        # Constants are stored without the axis that they have but one of.
+        arrays = {
+            name: array[:, 0] if array.shape[1] == 1 else array
+            for name, array in true_constants(truth).items()
+            if name in names
+        }
         put_constants(detector, task, arrays)
