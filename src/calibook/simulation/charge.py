@@ -13,8 +13,7 @@ from calibook.simulation.silicon import BINS
 FEW = 16
 """Up to so many photons in a pixel each has its own place and line; more share as they do on average."""
 
-_LAST, _HALF = np.uint64(BINS - 1), np.uint64(BINS // 2)
-_SHIFT = np.uint64(32)
+_LAST, _SHIFT = np.uint64(BINS - 1), np.uint64(32)
 
 
 @njit(nogil=True, cache=True)
@@ -34,6 +33,8 @@ def collect(state, expected, pulse, energy, beta_energy, beta_share, lost, photo
     # A rim of pixels takes what crosses the border.
     collected = np.zeros((rows + 2, columns + 2), np.float32)
     many = np.zeros((rows + 2, columns + 2), np.float32)
+    has_many = False
+    before, after = _lost_on_both_sides(lost)
     for row in range(rows):
         for column in range(columns):
             state, k = poisson(state, np.float64(expected[row, column]) * pulse)
@@ -41,16 +42,24 @@ def collect(state, expected, pulse, energy, beta_energy, beta_share, lost, photo
             if k > FEW:
                 state, beta = _many_beta(state, k, beta_share)
                 many[row + 1, column + 1] = (k - beta) * energy + beta * beta_energy
-                continue
-            for _ in range(k):
-                kev = energy
-                if beta_share > 0.0:
-                    state, u = uniform(state)
-                    kev = beta_energy if u < beta_share else energy
-                state, place = random_bits(state)
-                _share_one(collected, row, column, kev, lost, place)
-    _share_many(many, np.float32(lost.mean()))
-    charge[:] = collected[1:-1, 1:-1] + many[1:-1, 1:-1]
+                has_many = True
+            elif k > 0:
+                state = _share_few(
+                    state, k, energy, beta_energy, beta_share, before, after, collected, row, column
+                )
+    if has_many:
+        _share_many(many, np.float32(lost.mean()))
+        collected += many
+    charge[:] = collected[1:-1, 1:-1]
+
+
+@njit(nogil=True, cache=True)
+def _lost_on_both_sides(lost):
+    """Share of charge that crosses the border before and that after the photon, by its place: f4 (BINS,)."""
+    before, after = np.zeros(BINS, np.float32), np.zeros(BINS, np.float32)
+    before[: BINS // 2] = lost[: BINS // 2]
+    after[BINS // 2 :] = lost[: BINS // 2][::-1]
+    return before, after
 
 
 @njit(nogil=True, cache=True)
@@ -63,19 +72,38 @@ def _many_beta(state, k, share):
     return state, min(max(beta, 0.0), np.float64(k))
 
 
-@njit(nogil=True, cache=True)
-def _share_one(collected, row, column, kev, lost, place):
-    """Charge of one photon: its pixel's, and what crosses the nearest borders."""
-    x, y = place & _LAST, (place >> _SHIFT) & _LAST
-    dx, dy = 2 if x >= _HALF else 0, 2 if y >= _HALF else 0
-    part_x, part_y = np.float64(lost[min(x, _LAST - x)]), np.float64(lost[min(y, _LAST - y)])
-    stays_x, stays_y = 1.0 - part_x, 1.0 - part_y
-    collected[row + 1, column + 1] += kev * stays_x * stays_y
-    if part_x > 0.0:
-        collected[row + 1, column + dx] += kev * part_x * stays_y
-    if part_y > 0.0:
-        collected[row + dy, column + 1] += kev * stays_x * part_y
-        collected[row + dy, column + dx] += kev * part_x * part_y
+@njit(nogil=True, cache=True, inline="always")
+def _share_few(state, k, energy, beta_energy, beta_share, before, after, collected, row, column):
+    """Charge of k photons, each at a place of its own, to the 3 x 3 pixels from row, column on.
+
+    Summed in registers and without branches: where a photon falls can't be guessed.
+    """
+    a00 = a01 = a02 = a10 = a11 = a12 = a20 = a21 = a22 = 0.0
+    for _ in range(k):
+        kev = energy
+        if beta_share > 0.0:
+            state, u = uniform(state)
+            kev = beta_energy if u < beta_share else energy
+        state, place = random_bits(state)
+        x, y = place & _LAST, (place >> _SHIFT) & _LAST
+        left, right = np.float64(before[x]), np.float64(after[x])
+        middle = 1.0 - left - right
+        top, bottom = kev * before[y], kev * after[y]
+        centre = kev - top - bottom
+        a00, a01, a02 = a00 + top * left, a01 + top * middle, a02 + top * right
+        a10, a11, a12 = a10 + centre * left, a11 + centre * middle, a12 + centre * right
+        a20, a21, a22 = a20 + bottom * left, a21 + bottom * middle, a22 + bottom * right
+    _add_row(collected, row, column, a00, a01, a02)
+    _add_row(collected, row + 1, column, a10, a11, a12)
+    _add_row(collected, row + 2, column, a20, a21, a22)
+    return state
+
+
+@njit(nogil=True, cache=True, inline="always")
+def _add_row(collected, row, column, left, middle, right):
+    collected[row, column] += np.float32(left)
+    collected[row, column + 1] += np.float32(middle)
+    collected[row, column + 2] += np.float32(right)
 
 
 @njit(nogil=True, cache=True)

@@ -25,8 +25,11 @@ _UNIT, _TWO_UNITS = 2.0**-53, 2.0**-52
 
 # Ziggurat of Marsaglia and Tsang (2000) with 256 layers: where the tail begins, area of a layer.
 _TAIL, _AREA = 3.6541528853610088, 0.00492867323399
-# From this mean on Poisson numbers are found by rejection.
-_REJECTION_FROM = 10.0
+# From this mean on Poisson numbers are found by rejection; below, no 53 bits could show larger ones
+# than the most that are searched.
+_REJECTION_FROM, _MOST_SEARCHED = 10.0, 63
+_INVERSE = np.append(0.0, 1 / np.arange(1.0, _MOST_SEARCHED + 1))
+_LOG_FACTORIAL = np.array([math.lgamma(k + 1.0) for k in range(1024)])
 
 
 def _layers() -> np.ndarray:
@@ -113,13 +116,19 @@ def poisson(state, mean):
     # exp(-mean) is at least 1 - mean: mostly no need of it for rare photons.
     if u < 1.0 - mean:
         return state, np.int64(0)
+    return state, _poisson_by_search(u, mean)
+
+
+@njit(nogil=True, cache=True)
+def _poisson_by_search(u, mean):
+    """The number at which the sum of probabilities, from 0 on, exceeds u."""
     probability = math.exp(-mean)
     total, k = probability, np.int64(0)
-    while u >= total and probability > 1e-18:
+    while u >= total and k < _MOST_SEARCHED:
         k += 1
-        probability *= mean / k
+        probability *= mean * _INVERSE[k]
         total += probability
-    return state, k
+    return k
 
 
 @njit(nogil=True, cache=True)
@@ -139,7 +148,9 @@ def _poisson_by_rejection(state, mean):
             return state, np.int64(k)
         if k < 0 or (us < 0.013 and v > us):
             continue
-        bound = k * math.log(mean) - mean - math.lgamma(k + 1.0)
+        n = np.int64(k)
+        log_factorial = _LOG_FACTORIAL[n] if n < _LOG_FACTORIAL.size else math.lgamma(k + 1.0)
+        bound = k * math.log(mean) - mean - log_factorial
         if math.log(v * (1.1239 + 1.1328 / (b - 3.4)) / (a / (us * us) + b)) <= bound:
             return state, np.int64(k)
 
