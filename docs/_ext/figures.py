@@ -9,8 +9,11 @@ from pathlib import Path
 import numpy as np
 from rest import code, plain, table
 
+from calibook.calibration.agipd_dark_results import agipd_dark_figures
 from calibook.calibration.figures import correction_figures, dark_figures
 from calibook.calibration.truth import truth_figures
+from calibook.detectors.agipd import AGIPD
+from calibook.detectors.base import Detector
 from calibook.detectors.jungfrau import JUNGFRAU
 from calibook.jobs.finish import finish
 from calibook.jobs.work import Work
@@ -25,7 +28,8 @@ def contents() -> dict[str, str]:
     """A table for each source of figures."""
     return {
         "figures-correct.inc": _table(_of_corrections()),
-        "figures-dark.inc": _table(_of_darks()),
+        "figures-dark.inc": _table(dark_figures(JUNGFRAU, _darks(JUNGFRAU))),
+        "figures-agipd-dark.inc": _table(_of_agipd_darks()),
         "figures-truth.inc": _table(_of_truth()),
         "figures-request.inc": _table(_of_requests()),
     }
@@ -62,12 +66,20 @@ def _of_corrections() -> list[Figure]:
     return correction_figures(JUNGFRAU, Plan([], constants=pinned), {"task": result}, _START)
 
 
-def _of_darks() -> list[Figure]:
-    stages = len(JUNGFRAU.gain_stages)
+def _darks(detector: Detector) -> dict[str, dict[str, np.ndarray]]:
+    """Results of darks with one memory cell and one chip."""
+    stages = len(detector.gain_stages)
     names = ("good_offset", "good_noise", "bad_share", "offset_shift")
     result = {name: np.zeros((1, stages)) for name in names}
-    result |= {"frames": np.ones(stages, int), "wrong_share": np.zeros(stages)}
-    return dark_figures(JUNGFRAU, {"task": result})
+    result |= {"frames": np.ones(stages, int), "chip_bad": np.zeros((1, stages, 1))}
+    return {"task": result | {"wrong_share": np.zeros(stages), "good_separation": np.ones((1, stages - 1))}}
+
+
+def _of_agipd_darks() -> list[Figure]:
+    """Those that other detectors don't have."""
+    results = _darks(AGIPD)
+    of_all = {figure.name for figure in dark_figures(AGIPD, results)}
+    return [figure for figure in agipd_dark_figures(AGIPD, results, 5.0) if figure.name not in of_all]
 
 
 class _Truth:

@@ -6,6 +6,7 @@ from rest import code, literal, plain, table
 from sphinx.errors import ExtensionError
 
 from calibook.calibration.dark_limits import DarkLimits
+from calibook.detectors.agipd import AGIPD
 from calibook.detectors.bad_pixels import INFORMATIONAL, BadPixels
 from calibook.detectors.base import Detector
 from calibook.detectors.jungfrau import ADC_MAX, GAIN_CODES, INVALID_CODE, JUNGFRAU
@@ -13,12 +14,13 @@ from calibook.jobs.state import STATES
 from calibook.procedures import grammar
 from calibook.procedures.notebook import find_procedures
 
-# Which step of the JUNGFRAU procedures sets a bit, and when.
+# Which step of the procedures sets a bit, and when.
 SET_BY = {
     "OFFSET_OUT_OF_THRESHOLD": "darks: offset outside its limits, or ADC too often at an end of its range",
     "NOISE_OUT_OF_THRESHOLD": "darks: noise outside its limits",
     "OFFSET_NOISE_EVAL_ERROR": "darks: offset or noise is no finite number",
     "NO_DARK_DATA": "darks: no frame with the expected gain code; correction: no constants for the cell",
+    "GAIN_THRESHOLDING_ERROR": "darks of AGIPD: gain stages that the gain plane can't tell apart",
     "VALUE_IS_NAN": "correction: the arithmetic gave no finite number",
     "VALUE_OUT_OF_RANGE": "correction: the ADC stood at an end of its range",
     "WRONG_GAIN_VALUE": "darks: too many frames with another gain code; correction: the code does not exist",
@@ -56,7 +58,10 @@ def contents() -> dict[str, str]:
         "jungfrau-facts.inc": facts(JUNGFRAU),
         "jungfrau-constants.inc": constants(JUNGFRAU),
         "jungfrau-codes.inc": gain_codes(),
-        "jungfrau-limits.inc": dark_limits(),
+        "jungfrau-limits.inc": dark_limits(JUNGFRAU),
+        "agipd-facts.inc": facts(AGIPD),
+        "agipd-constants.inc": constants(AGIPD),
+        "agipd-limits.inc": dark_limits(AGIPD),
     }
 
 
@@ -69,7 +74,7 @@ def bad_pixels() -> str:
     for bit in BadPixels:
         by = SET_BY.get(str(bit.name), "–") + (" (informational)" if bit & INFORMATIONAL else "")
         rows.append([str(bit.bit_length() - 1), code(f"0x{bit:X}"), code(bit.name), plain(by)])
-    return table(["bit", "value", "name", "set by calibook for JUNGFRAU"], rows, [5, 14, 31, 50])
+    return table(["bit", "value", "name", "set by calibook"], rows, [5, 14, 31, 50])
 
 
 def states() -> str:
@@ -85,7 +90,7 @@ def facts(detector: Detector) -> str:
     """What calibook knows about a detector's files."""
 
     def named(keys: dict[str, str]) -> str:
-        return ", ".join(f"{code(name)} {kind}" for name, kind in keys.items())
+        return ", ".join(f"{code(name)} {kind}" for name, kind in keys.items()) or "–"
 
     (slow, fast), first = detector.module_shape, detector.first_module
     rows = [
@@ -106,7 +111,10 @@ def facts(detector: Detector) -> str:
 
 def plain_braces(text: str) -> str:
     """Templates as people read them: `{module:02d}` as `NN`."""
-    return text.replace("{module:02d}", "NN").replace("{karabo_id}", "KARABO_ID")
+    names = {"module:02d": "NN", "module": "N", "karabo_id": "KARABO_ID", "control": "CONTROL"}
+    for field, name in names.items():
+        text = text.replace(f"{{{field}}}", name)
+    return text
 
 
 def constants(detector: Detector) -> str:
@@ -119,16 +127,19 @@ def constants(detector: Detector) -> str:
             [code(name), plain(facts.meaning), facts.unit or "–", facts.dtype, ", ".join(more) or "–"]
         )
     listed = [name for name in next(iter(detector.constants.values())).conditions if name in common]
-    dims = ", ".join(next(iter(detector.constants.values())).dims)
+    by_dims: dict[str, list[str]] = {}
+    for name, facts in detector.constants.items():
+        by_dims.setdefault(", ".join(facts.dims), []).append(code(name))
+    axes = "; ".join(
+        plain(dims) + (f" ({', '.join(names)})" if len(by_dims) > 1 else "")
+        for dims, names in by_dims.items()
+    )
     tolerances = ", ".join(
         f"{name} within {value:g} {detector.condition_units.get(name, '')}".rstrip()
         for name, value in detector.tolerances.items()
     )
     columns = ["constant", "meaning", "unit", "dtype", "further conditions"]
-    note = (
-        f"Axes as stored: {plain(dims)}. All depend on: {', '.join(listed)}. "
-        f"Tolerances: {tolerances or 'none'}."
-    )
+    note = f"Axes as stored: {axes}. All depend on: {', '.join(listed)}. Tolerances: {tolerances or 'none'}."
     return f"{table(columns, rows, [24, 30, 12, 9, 25])}\n{note}\n"
 
 
@@ -144,20 +155,22 @@ def gain_codes() -> str:
     return table(["raw code", "gain stage", "corrected `data.gain`"], rows, [20, 30, 50]) + note
 
 
-def dark_limits() -> str:
+def dark_limits(detector: Detector) -> str:
     """Limits of the notebook, and of the library where the notebook does not set them."""
-    found = next(p for p in find_procedures() if (p.detector, p.name) == ("jungfrau", "dark")).parameters
+    found = next(p for p in find_procedures() if (p.detector, p.name) == (detector.name, "dark")).parameters
     value = {name: parameter.default for name, parameter in found.items()}
-    library = DarkLimits()
-    pairs = {
-        name: [
-            f"{low:g} to {high:g}"
-            for low, high in zip(value[f"{name}_low"], value[f"{name}_high"], strict=True)
-        ]
-        for name in ("offset", "noise")
+    ranges = {"offset [ADU]": "offset_{}", "noise [ADU]": "noise_{}"}
+    if "offset_low_fixed" in value:
+        ranges["offset with fixed gain [ADU]"] = "offset_{}_fixed"
+    rows = []
+    for what, of in ranges.items():
+        pairs = zip(value[of.format("low")], value[of.format("high")], strict=True)
+        rows.append([what, *(f"{low:g} to {high:g}" for low, high in pairs)])
+    shares = {
+        "distance from the module's median [robust sigma]": value["sigmas"],
+        "share of frames with another gain code": value.get("max_wrong_gain"),
+        "distance of the gain plane from the next stage's [sigma]": value.get("gain_sigmas"),
+        "share of frames at an end of the ADC's range": DarkLimits().saturated,
     }
-    rows = [[f"{name} [ADU]", *ranges] for name, ranges in pairs.items()]
-    rows.append(["distance from the module's median [robust sigma]", *3 * [f"{value['sigmas']:g}"]])
-    rows.append(["share of frames with another gain code", *3 * [f"{value['max_wrong_gain']:g}"]])
-    rows.append(["share of frames at an end of the ADC's range", *3 * [f"{library.saturated:g}"]])
-    return table(["good pixels have", *JUNGFRAU.gain_stages], rows, [40, 20, 20, 20])
+    rows += [[what, *3 * [f"{limit:g}"]] for what, limit in shares.items() if limit is not None]
+    return table(["good pixels have", *detector.gain_stages], rows, [40, 20, 20, 20])
