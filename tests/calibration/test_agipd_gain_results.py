@@ -73,7 +73,7 @@ def test_samples_are_good_pixels_and_one_of_each_kind_of_bad_ones(flat):
     # 3.25 photons are in the spectrum: all events but those of four.
     assert result["sample_expected"][0].sum() == pytest.approx(1300, rel=0.02)
     [row] = cut_rows({"AGIPD07": result})
-    assert row == {"unit": "UNIT", "too few photons": "20 (50.00%)", "gain deviates": "1 (2.50%)"}
+    assert row == {"module": "AGIPD07", "too few photons": "50.000%", "gain deviates": "2.500%"}
 
 
 def test_nothing_good_gives_no_samples_of_good_pixels():

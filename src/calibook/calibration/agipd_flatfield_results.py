@@ -78,13 +78,12 @@ def flat_field_truth(in_folder: str, run: int, task: Task, flat: FlatField) -> d
 
 
 def cut_rows(results: Results) -> list[dict[str, Any]]:
-    """Rows of a table: pixels, over all memory cells, that each quality cut took."""
+    """Rows of a table: share of the pixels, over all memory cells, that each quality cut took."""
     rows = []
-    for result in results.values():
-        of = result["bad"].size * len(result["frames"])
-        taken = dict(zip(result["cut_names"].tolist(), result["cuts"].sum(axis=1).tolist(), strict=True))
-        shown = {name: f"{pixels} ({pixels / of:.2%})" for name, pixels in taken.items()}
-        rows.append({"unit": result["unit"], **shown})
+    for name, result in results.items():
+        shares = result["cuts"].sum(axis=1) / (result["bad"].size * len(result["frames"]))
+        cuts = zip(result["cut_names"].tolist(), shares.tolist(), strict=True)
+        rows.append({"module": name, **{cut: f"{share:.3%}" for cut, share in cuts}})
     return rows
 
 

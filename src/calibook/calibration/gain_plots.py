@@ -8,6 +8,7 @@ from typing import Any
 import matplotlib.pyplot as plt
 import numpy as np
 
+from calibook.calibration.plots import plot_lines, table_of
 from calibook.detectors.agipd import SLOPES_PC
 
 
@@ -42,6 +43,24 @@ def plot_scans(result: Mapping[str, Any], title: str) -> None:
             ax.plot(pulses[there][seen], values[seen], style, label=f"{line} gain", linewidth=1.2)
         ax.set_title(str(result["sample_titles"][number]), fontsize=8)
     _finish(axes, "pulses", "signal [ADU]")
+
+
+def show_typical(results: Mapping[str, Mapping[str, Any]], units: Mapping[str, str]) -> Any:
+    """Medians over good pixels: lines over memory cells; where all were counted together, a table.
+
+    results: {task name: with "typical_*" (cell,)}
+    units: {quantity to show: its unit}
+    """
+    labels = {name: f"{name.replace('_', ' ')} [{unit}]" if unit else name for name, unit in units.items()}
+    if all(len(r[f"typical_{name}"]) == 1 for r in results.values() for name in units):
+        rows = [
+            {"module": module, **{label: f"{r[f'typical_{name}'][0]:.4g}" for name, label in labels.items()}}
+            for module, r in results.items()
+        ]
+        return table_of(rows, "module")
+    for name, label in labels.items():
+        plot_lines({module: r[f"typical_{name}"] for module, r in results.items()}, "memory cell", label)
+    return None
 
 
 def _panels(count: int, title: str) -> list[Any]:
