@@ -72,6 +72,7 @@ def test_bad_input_is_told_in_one_line_and_not_tried_again(slurm, shout, caliboo
     assert (tasks["good"]["state"], tasks["wrong"]["state"]) == ("done", "bad input")
     assert len(tasks["wrong"]["attempts"]) == 1
     assert "not tried again" in calibook("resume", "--no-report", work)
+    wait_until(lambda: len(finished(work)) == 2)
     source.write_text("mended")
     calibook("resume", "--no-report", work)
     wait_until(lambda: (tmp_path / "proc" / "wrong.h5").exists())
