@@ -1,8 +1,13 @@
-"""Run all benchmarks, print one table, write benchmarks/results.json."""
+"""Run all benchmarks, print one table, write benchmarks/results.json.
+
+With names of rooms (kernels, agipd, darks, files) or of single figures only those
+are run, and nothing is written.
+"""
 
 from __future__ import annotations
 
 import platform
+import sys
 import tempfile
 from itertools import chain
 from pathlib import Path
@@ -31,6 +36,9 @@ def main() -> None:
     }
     for name, value in limits.items():
         console.print(f"  {name}: {value:.1f}")
+    if len(sys.argv) > 1:
+        _run_some(console, sys.argv[1:])
+        return
     figures = []
     with tempfile.TemporaryDirectory(prefix="calibook-bench-", dir=Path.cwd()) as folder:
         # One after the other: each holds its arrays only while it is measured.
@@ -56,6 +64,24 @@ def main() -> None:
     )
     draw(RESULTS, RESULTS.with_suffix(".svg"))
     console.print(f"written to {RESULTS}, with a picture beside it")
+
+
+def _run_some(console: Console, names: list[str]) -> None:
+    figures = []
+    with tempfile.TemporaryDirectory(prefix="calibook-bench-", dir=Path.cwd()) as folder:
+        rooms = {
+            "kernels": kernels.comparisons,
+            "agipd": agipd.comparisons,
+            "darks": darks.comparisons,
+            "files": lambda: files.comparisons(Path(folder)),
+        }
+        whole = [name for name in names if name in rooms]
+        for room in whole or rooms:
+            for comparison in rooms[room]():
+                if room in whole or any(name in comparison.name for name in names):
+                    figures.append(compare(comparison))
+                    console.print(f"  {figures[-1].name}: {figures[-1].median:.2f}")
+    console.print(_table(figures))
 
 
 def _table(figures: list[Figure]) -> Table:

@@ -1,3 +1,4 @@
+import platform
 import re
 
 import analogue_twins as twins
@@ -9,7 +10,7 @@ from numba import njit, types
 
 from calibook.detectors.bad_pixels import BadPixels
 from calibook.errors import BadParameter
-from calibook.kernels import analogue_gain
+from calibook.kernels import analogue_gain, analogue_lines, streaming
 from calibook.kernels.analogue_gain import apply_scale, correct_frames
 from calibook.kernels.analogue_packing import (
     NEVER,
@@ -249,22 +250,101 @@ def test_thresholds_keep_their_meaning_as_whole_numbers():
     assert packed.tolist() == [0, 0, 5900, 5900, NEVER, NEVER, NEVER, NEVER, 0]
 
 
-@pytest.mark.parametrize("line", ["_correct_line", "_correct_fixed_line", "_apply_scale_line"])
-def test_the_inner_loops_do_several_pixels_per_instruction(line):
+def assembly_of(module, function, signature):
     """Compiled anew: code that comes from the cache has no assembly to look at."""
-    f4, u4, u2, u1 = (
-        types.Array(t, 1, "C") for t in (types.float32, types.uint32, types.uint16, types.uint8)
-    )
-    end = (types.uint32, types.float32, f4, u1, u4)
+    compiled = njit(nogil=True)(getattr(module, function).py_func)
+    compiled.compile(signature)
+    return next(iter(compiled.inspect_asm().values()))
+
+
+def array(dtype, axes=1):
+    return types.Array(dtype, axes, "C")
+
+
+U1, U2, U4, I4, I8, F4 = (
+    types.uint8, types.uint16, types.uint32, types.int32, types.int64, types.float32,
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("line", ["_correct_fixed_line", "_apply_scale_line"])
+def test_the_inner_loops_do_several_pixels_per_instruction(line):
+    end = (U4, F4, array(F4), array(U1), array(U4))
     signatures = {
-        "_correct_line": (u2,) * 6 + (types.float32,) + (f4,) * 6 + (u4,) * 3 + end,
-        "_correct_fixed_line": (u2, types.uint8, f4, f4, u4, *end),
-        "_apply_scale_line": (f4, f4, f4, *end),
+        "_correct_fixed_line": (array(U2), U1, array(F4), array(F4), array(U4), *end),
+        "_apply_scale_line": (array(F4), array(F4), array(F4), *end),
     }
-    compiled = njit(nogil=True)(getattr(analogue_gain, line).py_func)
-    compiled.compile(signatures[line])
-    (assembly,) = compiled.inspect_asm().values()
+    assert_packed(assembly_of(analogue_gain, line, signatures[line]), products=1)
+
+
+@pytest.mark.parametrize("line", ["loop", "lanes"])
+def test_the_lines_of_two_frames_do_several_pixels_per_instruction(line):
+    results = (array(F4), array(U1), array(U4))
+    signatures = {
+        "loop": (array(U2, 3), *(I8,) * 5, array(I4, 2), array(F4, 2), array(U4, 2), F4, U4, F4, *results),
+        "lanes": (array(U2, 3), *(I8,) * 5, array(I4, 2), types.boolean, F4, U4, *results),
+    }
+    assert_packed(assembly_of(analogue_lines, line, signatures[line]), products=2)
+
+
+def test_results_are_streamed_past_the_caches():
+    signature = (array(F4), types.uint64, array(F4, 2), I8, I8, I8)
+    assembly = assembly_of(streaming, "stream", signature)
+    if platform.machine() == "x86_64":
+        assert "movntps" in assembly
+
+
+def assert_packed(assembly, products):
     # x86: [v]mulps, arm: fmul with four lanes
-    assert re.search(r"\bv?mulps\b|\bfmul\.4s|fmul\s+v\d+\.4s", assembly)
-    # No value is fetched lane by lane, which costs four times as much as it looks.
-    assert len(re.findall(r"\bv?insertps\b", assembly)) == 0
+    packed = re.findall(r"\bv?mulps\b|\bfmul\.4s|fmul\s+v\d+\.4s", assembly)
+    assert len(packed) >= products
+    # No value is fetched lane by lane, which costs four times as much as it looks; no word has 8 bytes.
+    assert len(re.findall(r"\bv?insertps\b|\bv?pcmpeqq\b", assembly)) == 0
+
+
+def tame_samples(seed, frames, pixels, cells, share_nan):
+    """Frames and constants without surprises, but for stages that have no number at all."""
+    r = np.random.default_rng(seed)
+    raw = r.integers(4000, 12000, (frames, 2, pixels), dtype=np.uint16)
+    raw[:, 1] = r.integers(5500, 8500, (frames, pixels))
+    raw[r.random(raw.shape) < 0.01] = 0
+    raw[:, 0][r.random((frames, pixels)) < 0.01] = 0xFFFF
+    maps = (cells, 3, 1, pixels)
+    offset = r.normal(5000, 100, maps).astype("f4")
+    scale = r.normal(1, 0.1, maps).astype("f4") * np.array([1, 45, 250], "f4").reshape(1, 3, 1, 1)
+    for values in (offset, scale):
+        values[r.random(maps) < share_nan] = np.nan
+    word = r.choice(np.array([0, 0, 0, 1, 0x20000, 0x80000000], "u4"), maps)
+    thresholds = r.normal([[[6000]], [[8000]]], 100, (cells, 2, 1, pixels))
+    return raw, np.arange(frames) % cells, offset, scale, word, thresholds
+
+
+@pytest.mark.parametrize("share_nan", [0, 0.05])
+@pytest.mark.parametrize("ruled", [False, True])
+@pytest.mark.parametrize("frames", [1, 2, 5])
+@pytest.mark.parametrize("nan_mask", [0, 0x1000, 0x20000])
+def test_constants_without_surprises_take_a_shorter_way_to_the_same_bits(share_nan, ruled, frames, nan_mask):
+    rule = {"gap": False, "high_below": None, "medium_below": None, "high_from": 0}
+    rule |= {"high_below": 1000.0, "medium_below": 1000.0} if ruled else {}
+    s = tame_samples(frames, frames, 2 * TILE + 300, 2, share_nan)
+    constants, expected = packed_and_expected(s, rule, nan_mask, ruled)
+    got = outputs(s[0].shape[::2])
+    correct_frames(s[0], s[1], constants, *got, nan_mask=nan_mask, medium_not_negative=ruled)
+    for a, b in zip(got, expected, strict=True):
+        same_bits(a, b)
+
+
+@pytest.mark.parametrize("shift", range(0, 64, 4))
+def test_results_may_begin_anywhere_in_memory(shift):
+    s = tame_samples(shift, 3, 700, 1, 0)
+    rule = {"gap": False, "high_below": None, "medium_below": None, "high_from": 0}
+    constants, expected = packed_and_expected(s, rule, 0, False)
+    buffers = [np.full(3 * 700 * 4 + 256, 0xA5, "u1") for _ in expected]
+    got = []
+    for buffer, wanted in zip(buffers, expected, strict=True):
+        start = -buffer.ctypes.data % 64 + shift
+        got.append(buffer[start : start + wanted.nbytes].view(wanted.dtype).reshape(wanted.shape))
+    correct_frames(s[0], s[1], constants, *got)
+    for buffer, a, b in zip(buffers, got, expected, strict=True):
+        same_bits(a, b)
+        start = a.ctypes.data - buffer.ctypes.data
+        assert (buffer[:start] == 0xA5).all() and (buffer[start + a.nbytes :] == 0xA5).all()

@@ -77,13 +77,32 @@ def test_arrays_that_do_not_fit_are_refused(change, complaint):
         correct_signals(packed=PackedConstants(ones, ones, ones.astype("u4"), 1), **{**arguments, **change})
 
 
-def test_the_inner_loop_does_several_pixels_per_instruction():
+@pytest.mark.parametrize(("share_nan", "frames"), [(0, 1), (0.05, 4), (0, 5)])
+def test_constants_without_surprises_take_a_shorter_way_to_the_same_bits(share_nan, frames):
+    r = np.random.default_rng(frames)
+    pixels = 2 * TILE + 300
+    words, cell, packed = samples(frames, frames, pixels, 1)
+    offset, scale = r.normal(3000, 100, (1, 3, pixels)), r.normal(0.02, 0.001, (1, 3, pixels))
+    for values in (offset, scale):
+        values[r.random(values.shape) < share_nan] = np.nan
+    packed = PackedConstants(offset.astype("f4"), scale.astype("f4"), packed.mask, 1)
+    cell[:] = 0
+    data, expected = (np.full(words.shape, 123, "f4") for _ in range(2))
+    correct_signals(words, cell, packed, data, -7.5)
+    gain, mask = np.empty(words.shape, "u1"), np.empty(words.shape, "u4")
+    correct_words(words, cell, packed, expected, gain, mask, 0, -7.5)
+    np.testing.assert_array_equal(data.view("u4"), expected.view("u4"))
+
+
+@pytest.mark.parametrize("line", ["_loop", "_lanes"])
+def test_the_inner_loops_do_several_pixels_per_instruction(line):
     """Compiled anew: code that comes from the cache has no assembly to look at."""
-    u2, f4 = types.Array(types.uint16, 2, "C"), types.Array(types.float32, 2, "C")
-    frames = types.Array(types.int64, 1, "C")
-    compiled = njit(nogil=True)(signals._correct_tile.py_func)
-    compiled.compile((u2, frames, types.int64, types.int64, f4, f4, types.float32, f4))
+    u2, rows, row = (
+        types.Array(t, d, "C") for t, d in ((types.uint16, 2), (types.float32, 2), (types.float32, 1))
+    )
+    compiled = njit(nogil=True)(getattr(signals, line).py_func)
+    compiled.compile((u2, *(types.int64,) * 5, rows, types.float32, row))
     (assembly,) = compiled.inspect_asm().values()
     # x86: [v]mulps, arm: fmul with four lanes
-    assert re.search(r"\bv?mulps\b|\bfmul\.4s|fmul\s+v\d+\.4s", assembly)
+    assert len(re.findall(r"\bv?mulps\b|\bfmul\.4s|fmul\s+v\d+\.4s", assembly)) >= 2
     assert len(re.findall(r"\bv?insertps\b", assembly)) == 0

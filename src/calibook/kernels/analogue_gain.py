@@ -11,8 +11,10 @@ stage: high (0), medium (1) or low (2). For memory cell c of pixel p
 The decision is made in whole numbers, see `analogue_packing`; data in float32,
 with two roundings. The rules catch false stages: the gain plane is noisy, but a
 true medium signal lies far above the high offset. Rules that are off are
-constants that no sample meets, so that one kernel without branches does all.
-The loops are those of `gain_switching`.
+constants that no sample meets; if none is on, a shorter loop leaves them out.
+
+The loops run over cell, tile of pixels, frames of that cell, pixels of the tile:
+see `near` for the constants, `streaming` for the results.
 """
 
 from __future__ import annotations
@@ -21,13 +23,16 @@ import numpy as np
 from numba import njit
 
 from calibook.kernels import bits
+from calibook.kernels.analogue_lines import ADC_MAX, LIMITS, fold_limits, interleave, lanes, loop
 from calibook.kernels.analogue_packing import AnalogueConstants
-from calibook.kernels.cells import TILE, frames_by_cell
+from calibook.kernels.cells import CHUNK, CHUNKS, TILE, frames_by_cell
 from calibook.kernels.checks import check_array
+from calibook.kernels.lane_steps import LANES, RECORD
 from calibook.kernels.lanes import LARGEST, NAN, hide, of_stage
+from calibook.kernels.near import LEVELS, fold, lines, rows
 from calibook.kernels.packing import STAGES, PackedConstants
+from calibook.kernels.streaming import fetch, fetch_planes, finish_streaming, pixels_to_line, stream_pair
 
-ADC_MAX = np.uint16(0x3FFF)
 MAX_SIGNAL = np.float32(1e7)
 """No detector sees so much, in whatever unit: constants that give more are wrong."""
 
@@ -82,8 +87,9 @@ def correct_frames(
         _correct_fixed(raw, order, first, np.uint8(fixed_stage), *arrays, *settings, *outputs)
     elif isinstance(constants, AnalogueConstants):
         decide = constants.threshold, constants.force_below
+        ruled = medium_not_negative or constants.has_rules or bool(settings[0])
         floor = np.float32(0) if medium_not_negative else _NO_FLOOR
-        _correct(raw, order, first, *decide, floor, *arrays, *settings, *outputs)
+        _correct(raw, order, first, *decide, ruled, floor, *arrays, *settings, *outputs)
     else:
         raise ValueError("the constants have no thresholds, and no stage is fixed")
     data[outside], gain[outside], mask[outside] = NAN, fixed_stage or 0, bits.NO_DARK_DATA
@@ -123,23 +129,72 @@ def _settings(nan_mask: int, offset_only: bool) -> tuple[np.uint32, np.float32]:
 
 @njit(nogil=True, cache=True)
 def _correct(
-    raw, order, first, threshold, force_below, floor, offset, scale, word, nan_mask, largest, data, gain, mask
-):
+    raw, order, first, threshold, force_below, ruled, floor, offset, scale, word, nan_mask, largest,
+    data, gain, mask,
+):  # fmt: skip
     pixels = raw.shape[2]
+    limits, levels = rows(CHUNKS, LIMITS, np.int32), rows(CHUNKS, LEVELS, np.float32)
+    words, records = rows(CHUNKS, STAGES, np.uint32), lines(CHUNKS, CHUNK * RECORD, np.int32)
+    x, g, u = rows(1, 2, np.float32)[0], rows(1, 2, np.uint8)[0], rows(1, 2, np.uint32)[0]
+    lead = pixels_to_line(data)
     for c in range(first.size - 1):
+        frames = order[first[c] : first[c + 1]]
         # An array with one cell serves all cells.
         t, f = threshold[c % len(threshold)], force_below[c % len(force_below)]
         o, s, w = offset[c % len(offset)], scale[c % len(scale)], word[c % len(word)]
-        for a in range(0, pixels, TILE):
-            b = min(a + TILE, pixels)
-            for k in range(first[c], first[c + 1]):
-                n = order[k]
-                _correct_line(
-                    raw[n, 0, a:b], raw[n, 1, a:b], t[0, a:b], t[1, a:b], f[0, a:b], f[1, a:b], floor,
-                    o[0, a:b], o[1, a:b], o[2, a:b], s[0, a:b], s[1, a:b], s[2, a:b],
-                    w[0, a:b], w[1, a:b], w[2, a:b], nan_mask, largest,
-                    data[n, a:b], gain[n, a:b], mask[n, a:b],
+        for begin in range(lead - TILE, pixels if frames.size else 0, TILE):
+            a, b = max(begin, 0), min(begin + TILE, pixels)
+            if a == b:
+                continue
+            fold_limits(t, f, a, b, limits)
+            tame = fold(o, s, w, a, b, ADC_MAX, largest, levels, words)
+            if tame:
+                interleave((b - a + CHUNK - 1) // CHUNK, limits, levels, words, records)
+            for i in range(0, frames.size, 2):
+                # Two frames at a time; an odd one is its own partner.
+                n, m = frames[i], frames[min(i + 1, frames.size - 1)]
+                _correct_pair(
+                    raw, n, m, a, b, ruled, tame, limits, levels, words, records, floor, nan_mask, largest,
+                    x, g, u, data, gain, mask,
                 )  # fmt: skip
+                if i + 2 < frames.size:
+                    _fetch(raw, frames[i + 2], frames[min(i + 3, frames.size - 1)], a, min(a + CHUNK, b))
+                # Constants of the next tile arrive bit by bit, too.
+                p, q = b + TILE * i // frames.size, min(b + TILE * (i + 2) // frames.size, pixels)
+                if p < q:
+                    fetch_planes(threshold, c % len(threshold), p, q)
+                    fetch_planes(offset, c % len(offset), p, q)
+                    fetch_planes(scale, c % len(scale), p, q)
+                    fetch_planes(word, c % len(word), p, q)
+    finish_streaming()
+
+
+@njit(nogil=True, cache=True)
+def _correct_pair(
+    raw, n, m, a, b, ruled, tame, limits, levels, words, records, floor, nan_mask, largest,
+    x, g, u, data, gain, mask,
+):  # fmt: skip
+    """Pixels a to b of frames n and m; x, g, u: near memory for the results."""
+    # No tuples of arrays here: making one counts references, which costs more than some pixels.
+    for k in range((b - a + CHUNK - 1) // CHUNK):
+        p = a + k * CHUNK
+        q = min(p + CHUNK, b)
+        if tame and (q - p) % LANES == 0:
+            lanes(raw, n, m, p, q, k, records, ruled, floor, nan_mask, x, g, u)
+        else:
+            loop(raw, n, m, p, q, k, limits, levels, words, floor, nan_mask, largest, x, g, u)
+        _fetch(raw, n, m, q, min(q + CHUNK, b))
+        stream_pair(x, data, n, m, p, q)
+        stream_pair(u, mask, n, m, p, q)
+        stream_pair(g, gain, n, m, p, q)
+
+
+@njit(nogil=True, cache=True)
+def _fetch(raw, n, m, p, q):
+    """Both planes of what is worked on next arrive while results are stored."""
+    for plane in range(2):
+        fetch(raw, 2 * n + plane, p, q)
+        fetch(raw, 2 * m + plane, p, q)
 
 
 @njit(nogil=True, cache=True)
@@ -175,25 +230,6 @@ def _apply_scale(order, first, scale, nan_mask, largest, data, gain, mask):
 
 # The loops over a line of pixels are functions of their own, on contiguous
 # slices: one check that the arrays don't overlap, then packed instructions.
-
-
-@njit(nogil=True, cache=True)
-def _correct_line(
-    adc, level, t0, t1, f0, f1, floor, o0, o1, o2, s0, s1, s2, w0, w1, w2, nan_mask, largest, data, gain, mask
-):
-    for i in range(adc.size):
-        a, q = adc[i], level[i]
-        low = (q > t1[i]) & (a >= f1[i])
-        # What was low and is too small for it is medium, whether or not q > t0.
-        switched = ((q > t0[i]) | (q > t1[i])) & (a >= f0[i])
-        g = np.uint8(2) if low & switched else (np.uint8(1) if switched else np.uint8(0))
-        signal = np.float32(np.int32(a)) - of_stage(g, o0[i], o1[i], o2[i])
-        signal = floor if (g == 1) & (signal < floor) else signal
-        signal *= of_stage(g, s0[i], s1[i], s2[i])
-        word = _word(a, signal, of_stage(g, w0[i], w1[i], w2[i]), largest)
-        mask[i] = word
-        gain[i] = g
-        data[i] = hide(signal, word, nan_mask)
 
 
 @njit(nogil=True, cache=True)

@@ -35,6 +35,11 @@ class AnalogueConstants(PackedConstants):
             cells = 1 if len(array) == 1 else self.cells
             check_array(name, array, "u2", (cells, 2, self.pixels))
 
+    @property
+    def has_rules(self) -> bool:
+        """Whether any signal may be below `force_below`."""
+        return len(self.force_below) > 1 or bool(self.force_below.any())
+
 
 def pack_analogue(
     packed: PackedConstants, threshold: np.ndarray, force_below: np.ndarray | None = None

@@ -17,6 +17,13 @@ def of_stage(g, first, second, third):
     return third if g > 1 else value
 
 
+@njit(nogil=True, cache=True, inline="always")
+def choose(second_at_least, third_at_least, first, second, third):
+    """As `of_stage`, for a stage that is two comparisons, the one of the third stage implying the other."""
+    value = second if second_at_least else first
+    return third if third_at_least else value
+
+
 @njit(nogil=True, cache=True)
 def hide(signal, word, nan_mask):
     """NaN for what isn't wanted, and one NaN for all of them: the processor's own differ by machine."""

@@ -12,11 +12,16 @@ import numpy as np
 from numba import njit
 
 from calibook.kernels import bits
-from calibook.kernels.cells import TILE, frames_by_cell
+from calibook.kernels.cells import CHUNK, CHUNKS, ROW, TILE, frames_by_cell
 from calibook.kernels.checks import check_array
 from calibook.kernels.gain_switching import ADC_BITS, ADC_MAX
-from calibook.kernels.lanes import NAN, of_stage
+from calibook.kernels.lane_steps import LANES, signals_step
+from calibook.kernels.lanes import LARGEST, NAN, of_stage
+from calibook.kernels.near import LEVELS, STAGES, fold, interleave_levels, lines, rows
 from calibook.kernels.packing import PackedConstants
+from calibook.kernels.streaming import fetch, finish_streaming, pixels_to_line, stream_pair
+
+_2, _3, _4, _5 = (ROW * np.uint64(row) for row in range(2, 6))
 
 
 def without_bad_pixels(
@@ -53,31 +58,81 @@ def correct_signals(
     if np.shape(cell) != shape[:1]:
         raise ValueError(f"cell has shape {np.shape(cell)}, needs {shape[:1]}: one index per frame")
     order, first, outside = frames_by_cell(cell, packed.cells)
-    _correct(words, order, first, packed.offset, packed.scale, np.float32(wrong_gain_value), data)
+    wrong = NAN if np.isnan(wrong_gain_value) else np.float32(wrong_gain_value)
+    _correct(words, order, first, packed.offset, packed.scale, packed.mask, wrong, data)
     data[outside] = NAN
 
 
 @njit(nogil=True, cache=True)
-def _correct(words, order, first, offset, scale, wrong_value, data):
+def _correct(words, order, first, offset, scale, word, wrong_value, data):
+    pixels = words.shape[1]
+    levels, unused = rows(CHUNKS, LEVELS, np.float32), rows(CHUNKS, STAGES, np.uint32)
+    records, x = lines(CHUNKS, CHUNK * LEVELS, np.float32), rows(1, 2, np.float32)[0]
+    lead = pixels_to_line(data)
     for c in range(first.size - 1):
+        frames = order[first[c] : first[c + 1]]
         # An array with one cell serves all cells.
-        o, s = offset[c % len(offset)], scale[c % len(scale)]
-        for a in range(0, words.shape[1], TILE):
-            b = min(a + TILE, words.shape[1])
-            _correct_tile(words, order[first[c] : first[c + 1]], a, b, o, s, wrong_value, data)
+        o, s, w = offset[c % len(offset)], scale[c % len(scale)], word[c % len(word)]
+        for begin in range(lead - TILE, pixels if frames.size else 0, TILE):
+            a, b = max(begin, 0), min(begin + TILE, pixels)
+            if a == b:
+                continue
+            tame = fold(o, s, w, a, b, ADC_MAX, LARGEST, levels, unused)
+            if tame:
+                interleave_levels((b - a + CHUNK - 1) // CHUNK, levels, records)
+            for i in range(0, frames.size, 2):
+                # Two frames at a time; an odd one is its own partner.
+                n, m = frames[i], frames[min(i + 1, frames.size - 1)]
+                _correct_pair(words, n, m, a, b, tame, levels, records, wrong_value, x, data)
+                for later in range(i + 2, min(i + 4, frames.size)):
+                    fetch(words, frames[later], a, min(a + CHUNK, b))
+    finish_streaming()
 
 
 @njit(nogil=True, cache=True)
-def _correct_tile(words, frames, a, b, offset, scale, wrong_value, data):
-    """Pixels a to b of some frames of one cell."""
-    for k in range(frames.size):
-        # Unsigned indices: the compiler need not ask whether they count from the end.
-        n = np.uint64(frames[k])
-        for i in range(np.uint64(b - a)):
-            p = np.uint64(a) + i
-            g = words[n, p] >> ADC_BITS
-            signal = np.float32(np.int32(words[n, p] & ADC_MAX))
-            signal -= of_stage(g, offset[0, p], offset[1, p], offset[2, p])
-            signal *= of_stage(g, scale[0, p], scale[1, p], scale[2, p])
-            signal = wrong_value if g == 2 else signal
-            data[n, p] = signal if signal == signal else NAN
+def _correct_pair(words, n, m, a, b, tame, levels, records, wrong_value, x, data):
+    """Pixels a to b of frames n and m; x: near memory for the results."""
+    for k in range((b - a + CHUNK - 1) // CHUNK):
+        p = a + k * CHUNK
+        q = min(p + CHUNK, b)
+        if tame and (q - p) % LANES == 0:
+            _lanes(words, n, m, p, q, k, records, wrong_value, x)
+        else:
+            _loop(words, n, m, p, q, k, levels, wrong_value, x)
+        # What is worked on next arrives while results are stored.
+        fetch(words, n, q, min(q + CHUNK, b))
+        fetch(words, m, q, min(q + CHUNK, b))
+        stream_pair(x, data, n, m, p, q)
+
+
+@njit(nogil=True, cache=True)
+def _lanes(words, n, m, p, q, k, records, wrong_value, data):
+    """What `_loop` does, in explicit packed instructions, for constants that are finite or NaN."""
+    row, size = np.uint64(words.shape[1]), np.uint64(words.itemsize)
+    words0 = np.uint64(words.ctypes.data) + size * (np.uint64(n) * row + np.uint64(p))
+    words1 = np.uint64(words.ctypes.data) + size * (np.uint64(m) * row + np.uint64(p))
+    record = np.uint64(records.ctypes.data) + np.uint64(k * records.strides[0])
+    to = np.uint64(data.ctypes.data)
+    for i in range(np.uint64(q - p) // np.uint64(LANES)):
+        at = i * np.uint64(LANES)
+        place = record + at * np.uint64(4 * LEVELS)
+        signals_step(words0 + size * at, words1 + size * at, place, wrong_value, to + np.uint64(4) * at)
+
+
+@njit(nogil=True, cache=True)
+def _loop(words, n, m, p, q, k, levels, wrong_value, data):
+    n, m, p, k = np.uint64(n), np.uint64(m), np.uint64(p), np.uint64(k)
+    for i in range(np.uint64(q) - p):
+        o = levels[k, i], levels[k, ROW + i], levels[k, _2 + i]
+        s = levels[k, _3 + i], levels[k, _4 + i], levels[k, _5 + i]
+        data[i] = _signal(words[n, p + i], o, s, wrong_value)
+        data[ROW + i] = _signal(words[m, p + i], o, s, wrong_value)
+
+
+@njit(nogil=True, cache=True, inline="always")
+def _signal(word, o, s, wrong_value):
+    g = word >> ADC_BITS
+    signal = np.float32(np.int32(word & ADC_MAX)) - of_stage(g, o[0], o[1], o[2])
+    signal *= of_stage(g, s[0], s[1], s[2])
+    signal = wrong_value if g == 2 else signal
+    return signal if signal == signal else NAN

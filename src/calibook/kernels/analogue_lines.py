@@ -1,0 +1,124 @@
+"""Pixels of two frames at a time, for `analogue_gain`: decision, signal and mask word.
+
+Two frames, because a pixel's constants are many: fetched from the cache once,
+they serve both. `loop` says what is done, and does it for whatever constants.
+`lanes` does the same with packed instructions of our own, for constants with
+which no value needs to be looked at.
+
+Arrays come whole, since a slice is a reference to be counted, and threads that
+count the same array wait for each other. Arguments, of both:
+
+    raw: u2 (frame, 2, pixel); pixels p to q of frames n and m, in chunk k
+    limits: i4 (chunk, LIMITS rows), see `fold_limits`
+    levels, words: rows of `near.fold`
+    records: i4 (chunk, CHUNK * RECORD), the same interleaved, see `interleave`
+    floor: lowest medium signal; nan_mask, largest: as in `analogue_gain`
+    data, gain, mask: f4, u1, u4, two rows: the results of each frame
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+from calibook.kernels import bits
+from calibook.kernels.cells import CHUNK, ROW
+from calibook.kernels.lane_steps import LANES, RECORD, plain_step, ruled_step
+from calibook.kernels.lanes import LARGEST, choose, hide
+from calibook.kernels.near import LEVELS, STAGES, copy_rows
+
+ADC_MAX = np.int32(0x3FFF)
+LIMITS = 4
+"""Rows: two thresholds, two signals below which a stage is not believed."""
+
+# Row numbers times their distance; unsigned, so that nothing asks whether they count from the end.
+_1, _2, _3, _4, _5 = (ROW * np.uint64(row) for row in range(1, 6))
+_SIGNAL, _LEVEL = np.uint64(0), np.uint64(1)
+_LANES = np.uint64(LANES)
+_RECORD_BYTES = np.uint64(4 * LANES * RECORD)
+
+
+@njit(nogil=True, cache=True)
+def fold_limits(threshold, force_below, a, b, limits):
+    """Put what decides the stage of the pixels a to b into rows: i4 (chunk, LIMITS rows)."""
+    for k in range((b - a + CHUNK - 1) // CHUNK):
+        row, p, q = limits[k], a + k * CHUNK, min(a + (k + 1) * CHUNK, b)
+        _fold_limits_line(
+            threshold[0, p:q], threshold[1, p:q], force_below[0, p:q], force_below[1, p:q],
+            row[: q - p], row[_1 : _1 + q - p], row[_2 : _2 + q - p], row[_3 : _3 + q - p],
+        )  # fmt: skip
+
+
+@njit(nogil=True, cache=True)
+def _fold_limits_line(t0, t1, f0, f1, first, second, high_below, medium_below):
+    for i in range(t0.size):
+        # What exceeds the second threshold has left high gain, whatever the first one is.
+        first[i] = min(t0[i], t1[i])
+        second[i] = t1[i]
+        high_below[i] = f0[i]
+        medium_below[i] = f1[i]
+
+
+@njit(nogil=True, cache=True)
+def interleave(chunks, limits, levels, words, records):
+    """Put rows side by side, LANES pixels of each: what a step needs stands together."""
+    for k in range(chunks):
+        at = np.uint64(records.ctypes.data) + np.uint64(k * records.strides[0])
+        for i in range(CHUNK // LANES):
+            at = copy_rows(at, limits, k, i, LIMITS)
+            at = copy_rows(at, levels, k, i, LEVELS)
+            at = copy_rows(at, words, k, i, STAGES)
+
+
+@njit(nogil=True, cache=True)
+def lanes(raw, n, m, p, q, k, records, ruled, floor, nan_mask, data, gain, mask):
+    """For a multiple of LANES pixels. Unless ruled, there are no limits, no floor and no nan_mask."""
+    plane = np.uint64(raw.strides[1])
+    adc0 = np.uint64(raw.ctypes.data) + np.uint64(2) * (np.uint64(n) * plane + np.uint64(p))
+    adc1 = np.uint64(raw.ctypes.data) + np.uint64(2) * (np.uint64(m) * plane + np.uint64(p))
+    record = np.uint64(records.ctypes.data) + np.uint64(k * records.strides[0])
+    x, g, w = np.uint64(data.ctypes.data), np.uint64(gain.ctypes.data), np.uint64(mask.ctypes.data)
+    for i in range(np.uint64(q - p) // _LANES):
+        to, at = i * _LANES, i * np.uint64(2) * _LANES
+        place = record + i * _RECORD_BYTES
+        if ruled:
+            ruled_step(
+                adc0 + at, adc0 + plane + at, adc1 + at, adc1 + plane + at, place, floor, nan_mask,
+                x + np.uint64(4) * to, g + to, w + np.uint64(4) * to,
+            )  # fmt: skip
+        else:
+            plain_step(
+                adc0 + at, adc0 + plane + at, adc1 + at, adc1 + plane + at, place, floor, nan_mask,
+                x + np.uint64(4) * to, g + to, w + np.uint64(4) * to,
+            )  # fmt: skip
+
+
+@njit(nogil=True, cache=True)
+def loop(raw, n, m, p, q, k, limits, levels, words, floor, nan_mask, largest, data, gain, mask):
+    """For any pixels and constants."""
+    n, m, p, k = np.uint64(n), np.uint64(m), np.uint64(p), np.uint64(k)
+    for i in range(np.uint64(q) - p):
+        t = limits[k, i], limits[k, _1 + i], limits[k, _2 + i], limits[k, _3 + i]
+        o = levels[k, i], levels[k, _1 + i], levels[k, _2 + i]
+        s = levels[k, _3 + i], levels[k, _4 + i], levels[k, _5 + i]
+        w = words[k, i], words[k, _1 + i], words[k, _2 + i]
+        a, level = np.int32(raw[n, _SIGNAL, p + i]), np.int32(raw[n, _LEVEL, p + i])
+        data[i], gain[i], mask[i] = _sample(a, level, t, o, s, w, floor, nan_mask, largest)
+        a, level = np.int32(raw[m, _SIGNAL, p + i]), np.int32(raw[m, _LEVEL, p + i])
+        data[_1 + i], gain[_1 + i], mask[_1 + i] = _sample(a, level, t, o, s, w, floor, nan_mask, largest)
+
+
+@njit(nogil=True, cache=True, inline="always")
+def _sample(a, q, t, o, s, w, floor, nan_mask, largest):
+    switched = (q > t[0]) & (a >= t[2])
+    low = switched & (q > t[1]) & (a >= t[3])
+    signal = np.float32(a) - choose(switched, low, o[0], o[1], o[2])
+    signal = floor if (switched & ~low) & (signal < floor) else signal
+    signal *= choose(switched, low, s[0], s[1], s[2])
+    size = np.abs(signal)
+    # What | makes of two u4 has 8 bytes, which would be half as many pixels per instruction.
+    outside = (a == 0) | (a >= ADC_MAX) | (size > largest)
+    word = choose(switched, low, w[0], w[1], w[2])
+    word = np.uint32(word | (bits.NONE if size <= LARGEST else bits.VALUE_IS_NAN))
+    word = np.uint32(word | (bits.VALUE_OUT_OF_RANGE if outside else bits.NONE))
+    return hide(signal, word, nan_mask), np.uint8(switched) + np.uint8(low), word

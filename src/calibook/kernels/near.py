@@ -1,0 +1,95 @@
+"""Constants of a tile of pixels, put where they are near and made simple.
+
+A tile serves all frames of a memory cell. So it pays to copy its constants
+into scratch memory first, which stays in a core's L2 cache: there they stand
+in rows at a fixed distance, so that a loop over them needs one address, and
+what does not depend on samples is decided once.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+from calibook.kernels import bits
+from calibook.kernels.cells import CHUNK, ROW
+from calibook.kernels.lane_steps import LANES, copy_lanes
+from calibook.kernels.lanes import LARGEST, NAN
+
+STAGES = 3
+LEVELS = 2 * STAGES
+"""Rows of a chunk: offset of each stage, scale of each stage."""
+
+_LINE = 64
+_LANE_BYTES = np.uint64(4 * LANES)
+
+
+@njit(nogil=True, cache=True)
+def rows(chunks, number, dtype):
+    """Scratch memory for rows: (chunk, number * ROW), of items of 4 bytes or less."""
+    return lines(chunks, number * int(ROW), dtype)
+
+
+@njit(nogil=True, cache=True)
+def lines(chunks, size, dtype):
+    """Scratch memory (chunk, size) that begins at a whole line of the cache."""
+    items = np.empty(chunks * size + _LINE, dtype)
+    skip = (-items.ctypes.data % _LINE) // items.itemsize
+    return items[skip : skip + chunks * size].reshape(chunks, size)
+
+
+@njit(nogil=True, cache=True)
+def fold(offset, scale, word, a, b, adc_max, largest, levels, words):
+    """Put constants (stage, pixel) of the pixels a to b into rows.
+
+    levels: f4 (chunk, LEVELS rows); words: u4 (chunk, STAGES rows)
+
+    Stages that have no number become NaN whatever the sample, and the word says so.
+    Returns whether no sample up to `adc_max` can be above `largest`, or come near to infinity.
+    """
+    limit = min(largest, LARGEST / np.float32(8))
+    wild = 0
+    for k in range((b - a + CHUNK - 1) // CHUNK):
+        p, q = a + k * CHUNK, min(a + (k + 1) * CHUNK, b)
+        for g in range(STAGES):
+            at = g * int(ROW)
+            end = at + q - p
+            scales = STAGES * int(ROW)
+            wild += _fold_line(
+                offset[g, p:q], scale[g, p:q], word[g, p:q], np.float32(adc_max), limit,
+                levels[k, at:end], levels[k, scales + at : scales + end], words[k, at:end],
+            )  # fmt: skip
+    return wild == 0
+
+
+@njit(nogil=True, cache=True)
+def _fold_line(offset, scale, word, adc_max, limit, offsets, scales, words):
+    wild = np.int32(0)
+    for i in range(offset.size):
+        o, s = offset[i], scale[i]
+        number = (o == o) & (s == s)
+        farthest = (adc_max + np.abs(o)) * np.abs(s)
+        wild = np.int32(wild + np.int32(number & ~(farthest <= limit)))
+        offsets[i] = o if number else np.float32(0)
+        scales[i] = s if number else NAN
+        words[i] = word[i] | (bits.NONE if number else bits.VALUE_IS_NAN)
+    return wild
+
+
+@njit(nogil=True, cache=True)
+def interleave_levels(chunks, levels, records):
+    """Put rows side by side, LANES pixels of each: f4 (chunk, CHUNK * LEVELS)."""
+    for k in range(chunks):
+        at = np.uint64(records.ctypes.data) + np.uint64(k * records.strides[0])
+        for i in range(CHUNK // LANES):
+            at = copy_rows(at, levels, k, i, LEVELS)
+
+
+@njit(nogil=True, cache=True)
+def copy_rows(at, rows, k, i, number):
+    """Copy LANES items at place i of some rows of chunk k to an address; returns what comes behind."""
+    source = np.uint64(rows.ctypes.data) + np.uint64(k * rows.strides[0]) + np.uint64(i) * _LANE_BYTES
+    for _ in range(number):
+        copy_lanes(at, source)
+        at, source = at + _LANE_BYTES, source + ROW * np.uint64(4)
+    return at
