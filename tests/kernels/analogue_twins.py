@@ -129,3 +129,18 @@ def histogram_shift(data, gain, mask, reference, low, bin_width, largest, min_pi
             part = 0.5 * (match[best - 1] - match[best + 1]) / bend if bend < 0 else 0.0
         shift[n] = (best + part - tried) * bin_width
     return _subtracted(data, used, shift)
+
+
+def light_shift(data, gain, mask, block, per_signal, ratios, largest, excluded):
+    """(corrected, shift)"""
+    data, (slow, fast) = data.copy(), block
+    good = (mask & np.uint32(excluded)) == 0
+    shift = np.zeros((len(data), data.shape[1] // slow, data.shape[2] // fast), "f4")
+    for n, j, k in np.ndindex(shift.shape):
+        part = n, slice(j * slow, (j + 1) * slow), slice(k * fast, (k + 1) * fast)
+        usable = good[part] & (np.abs(data[part]) < 1e6)
+        light = data[part] * np.array(ratios, "f4")[np.minimum(gain[part], 2)]
+        total = _in_order([_in_order(row[u]) for row, u in zip(light, usable, strict=True)])
+        shift[n, j, k] = np.clip(per_signal * total / max(usable.sum(), 1), -largest, largest)
+        data[part] -= np.where(good[part] & (gain[part] == 0), shift[n, j, k], np.float32(0))
+    return data, shift

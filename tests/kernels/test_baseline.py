@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from calibook.errors import BadParameter
-from calibook.kernels.baseline import histogram_shift, noise_peak_shift, stripe_shift
+from calibook.kernels.baseline import histogram_shift, light_shift, noise_peak_shift, stripe_shift
 
 NOISE, PHOTON, PIXELS = 8.0, 65.0, 8192
 PLANTED = np.array([0, -3, -40, -150, -300, 20], "f4")
@@ -57,6 +57,36 @@ def test_the_kernels_are_the_twins_bit_for_bit(seed, mean_photons, min_pixels):
             expected, expected_shift = twin(data, gain, mask, *options)
         np.testing.assert_array_equal(shift.view("u4"), expected_shift.view("u4"), err_msg=kernel.__name__)
         np.testing.assert_array_equal(ours, expected)
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.integers(0, 2**32), st.sampled_from([-0.01, 0.0, 3.0]), st.sampled_from([(4, 6), (8, 12), (1, 1)]))
+def test_the_shift_by_light_is_the_twin_s_bit_for_bit(seed, per_signal, block):
+    r = np.random.default_rng(seed)
+    data = r.normal(30, 50, (r.integers(0, 3), 8, 12)).astype("f4")
+    odd = np.array([np.nan, np.inf, -np.inf, -0.0, 1e30, 1e6], "f4")
+    data = np.where(r.random(data.shape) < 0.1, r.choice(odd, data.shape), data)
+    gain = r.choice(np.array([0, 0, 1, 2, 3], "u1"), data.shape)
+    mask = r.choice(np.array([0, 0, 0, 1, 4], "u4"), data.shape)
+    options = block, per_signal, (1.0, 32.0, 143.4), 300.0, 1
+    ours = data.copy()
+    shift = light_shift(ours, gain, mask, *options)
+    with np.errstate(invalid="ignore", over="ignore"):
+        expected, expected_shift = twins.light_shift(data, gain, mask, *options)
+    np.testing.assert_array_equal(shift, expected_shift)
+    np.testing.assert_array_equal(ours, expected)
+
+
+def test_light_lowers_the_baseline_of_chips_without_a_dark_pixel():
+    r = np.random.default_rng(0)
+    light = np.array([10.0, 400.0])[None, :, None].repeat(64, 2).repeat(64, 1).reshape(1, 128, 64)
+    gain = (light > 100).astype("u1") * (r.random(light.shape) < 0.5).astype("u1")
+    true = np.where(gain > 0, light * 100 / 32, light)
+    means = np.array([10.0, (400 + 40000) / 2])
+    lowered = np.where(gain > 0, true, true - 1e-3 * means.repeat(64)[None, :, None]).astype("f4")
+    found = light_shift(lowered, gain, np.zeros(gain.shape, "u4"), (64, 64), -1e-3, (1.0, 32.0, 143.4))
+    # The mean is itself a thousandth too low, and half of the pixels of the second chip are by chance.
+    np.testing.assert_allclose(found[0, :, 0], -1e-3 * means, rtol=0.05)
 
 
 @pytest.mark.parametrize("mean_photons", [0.0, 0.1, 0.5, 1.0])
@@ -123,6 +153,8 @@ def test_a_second_time_changes_next_to_nothing():
         (lambda a: stripe_shift(*a, np.zeros(PIXELS, bool)), "stripes of 0 pixels"),
         (lambda a: stripe_shift(*a, np.ones(5, bool)), "stripes of 5 pixels"),
         (lambda a: histogram_shift(*a, np.full(5, -1.0), 0.0, 1.0), "reference histogram"),
+        (lambda a: light_shift(*(b[None] for b in a), (4, 4), 1.0, (1, 1, 1)), "don't tile"),
+        (lambda a: light_shift(*(b[None] for b in a), (6, 4), np.nan, (1, 1, 1)), "needs numbers"),
     ],
 )
 def test_impossible_options(call, complaint):

@@ -8,16 +8,19 @@ for many frames. In the file frames keep the order of the raw one.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
+from typing import TypeVar
 
 import numpy as np
 
-from calibook.detectors.agipd import ASIC_SHAPE
+from calibook.detectors.agipd import ASIC_SHAPE, CELLS_PER_ROW, MEDIUM_TO_LOW_RATIO
 from calibook.detectors.bad_pixels import INFORMATIONAL, BadPixels
 from calibook.errors import BadParameter
 from calibook.kernels.analogue_gain import apply_scale, correct_frames
+from calibook.kernels.baseline import light_shift
 from calibook.kernels.bits import ALL
+from calibook.kernels.cell_mode import CellSums
 from calibook.kernels.dark_peak import DarkPeak, dark_peak_shift
 from calibook.kernels.dark_window import dark_window_shift
 from calibook.kernels.packing import PackedConstants
@@ -27,9 +30,12 @@ from calibook.runs.raw_file import RawModuleFile
 
 _EXCLUDED = int(ALL) & ~int(INFORMATIONAL)
 ESTIMATORS = ("unshared", "window")
+STAGE_RATIOS = (1.0, 32.0, 32.0 * MEDIUM_TO_LOW_RATIO)
+"""ADU of high gain per ADU of each stage, roughly: for means over many pixels."""
 TRAINS_TOGETHER = 16
 """With that many frames per fetch constants are a fifth of the bytes moved."""
 
+Constants = TypeVar("Constants", bound=PackedConstants)
 Baseline = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
 """Takes data, gain, mask (frame, pixel); corrects data in place, returns its shift f4 (frame,) ADU."""
 
@@ -43,6 +49,9 @@ class ChipMode:
     estimator: "unshared" is not misled by charge that neighbours share, see
         `kernels.dark_peak`; "window" is European XFEL's
     noise, max_shift: of the "unshared" estimator, ADU
+    per_light: before that, the baseline of each chip moves by so much of its mean
+        signal, see `kernels.baseline.light_shift`; for chips without dark pixels. It
+        is found where there are some; 0 for not
 
     Raises BadParameter for another estimator.
     """
@@ -52,7 +61,8 @@ class ChipMode:
     iterations: int = 4
     estimator: str = "unshared"
     noise: float = 8.0
-    max_shift: float = 100.0
+    max_shift: float = 400.0
+    per_light: float = 0.0
 
     def __post_init__(self) -> None:
         if self.estimator not in ESTIMATORS:
@@ -61,6 +71,9 @@ class ChipMode:
     def take_out(self, data: np.ndarray, gain: np.ndarray, mask: np.ndarray) -> np.ndarray:
         """Correct frames (frame, slow_scan, fast_scan) in place, and return the chips' shifts."""
         frames = data, gain, mask, ASIC_SHAPE
+        if self.per_light:
+            light = light_shift(*frames, self.per_light, STAGE_RATIOS, excluded=_EXCLUDED)
+            return light + replace(self, per_light=0.0).take_out(data, gain, mask)
         if self.estimator == "window":
             window = self.dark_range, self.fraction, self.iterations
             return dark_window_shift(*frames, *window, excluded=_EXCLUDED)
@@ -128,18 +141,8 @@ def correct_agipd_frames(
     shape: (slow_scan, fast_scan)
     """
     between = correction.baseline is not None or correction.common_mode is not None
-    correct_frames(
-        raw, cells, correction.constants, data, gain, mask,
-        nan_mask=correction.nan_bits, medium_not_negative=correction.medium_not_negative,
-        fixed_stage=correction.fixed_stage, offset_only=between,
-    )  # fmt: skip
+    shifts = _to_signals(raw, cells, correction, data, gain, mask, shape, offset_only=between)
     x, g, m = (array.reshape(-1, *shape) for array in (data, gain, mask))
-    baseline = np.zeros(len(raw), np.float32)
-    if correction.baseline is not None:
-        baseline = correction.baseline(data, gain, mask)
-    chips = np.zeros((len(raw), shape[0] // ASIC_SHAPE[0], shape[1] // ASIC_SHAPE[1]), np.float32)
-    if (mode := correction.common_mode) is not None:
-        chips = mode.take_out(x, g, m)
     if between:
         apply_scale(data, gain, mask, cells, correction.constants, correction.nan_bits)
     if correction.snow_below is not None:
@@ -149,7 +152,63 @@ def correct_agipd_frames(
     if correction.zero_outside is not None or correction.zero_nans:
         low, high = correction.zero_outside or (-np.inf, np.inf)
         replace_outside(data, low, high, correction.zero_nans)
+    return shifts
+
+
+def _to_signals(
+    raw: np.ndarray,
+    cells: np.ndarray,
+    correction: AgipdCorrection,
+    data: np.ndarray,
+    gain: np.ndarray,
+    mask: np.ndarray,
+    shape: tuple[int, int],
+    offset_only: bool,
+) -> Shifts:
+    """Up to the common mode; `offset_only` is as in `correct_frames`."""
+    correct_frames(
+        raw, cells, correction.constants, data, gain, mask,
+        nan_mask=correction.nan_bits, medium_not_negative=correction.medium_not_negative,
+        fixed_stage=correction.fixed_stage, offset_only=offset_only,
+    )  # fmt: skip
+    baseline = np.zeros(len(raw), np.float32)
+    if correction.baseline is not None:
+        baseline = correction.baseline(data, gain, mask)
+    chips = np.zeros((len(raw), shape[0] // ASIC_SHAPE[0], shape[1] // ASIC_SHAPE[1]), np.float32)
+    if correction.common_mode is not None:
+        chips = correction.common_mode.take_out(*(a.reshape(-1, *shape) for a in (data, gain, mask)))
     return Shifts(baseline, chips)
+
+
+def add_to_cell_sums(
+    sums: CellSums,
+    raw: np.ndarray,
+    cells: np.ndarray,
+    correction: AgipdCorrection,
+    data: np.ndarray,
+    gain: np.ndarray,
+    mask: np.ndarray,
+    shape: tuple[int, int],
+) -> None:
+    """Look at frames for what pixels are off by in rows of memory cells, see `kernels.cell_mode`.
+
+    Arguments as in `correct_agipd_frames`; data, gain and mask are overwritten.
+    All frames of a file are looked at before one is corrected: by threads with
+    sums of their own, which are merged, in any order.
+    """
+    _to_signals(raw, cells, correction, data, gain, mask, shape, offset_only=True)
+    x, g, m = (array.reshape(-1, *shape) for array in (data, gain, mask))
+    sums.add(x, g, m, cells, excluded=_EXCLUDED)
+
+
+def with_cell_offsets(constants: Constants, offsets: np.ndarray) -> Constants:
+    """Constants whose offsets of high gain are moved, by row of memory cells.
+
+    offsets: f4 (row of cells, slow_scan, fast_scan), ADU, of `CellSums.offsets`
+    """
+    offset = np.repeat(constants.offset, constants.cells // len(constants.offset), axis=0)
+    offset[:, 0] += offsets.reshape(len(offsets), -1).repeat(CELLS_PER_ROW, axis=0)[: constants.cells]
+    return replace(constants, offset=offset)
 
 
 def select_frames(

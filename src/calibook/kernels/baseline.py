@@ -1,9 +1,13 @@
-"""Shift of a chip's or module's baseline in one frame, found three ways.
+"""Shift of a chip's or module's baseline in one frame, found in several ways.
 
-Each takes a frame's samples of high gain that are not masked, and finds how far
-their dark signals lie from zero. `dark_window` does so for small shifts; these
-find large ones too, which depend on how much light there is. Values are ADU,
-offset-subtracted. None of the facility's formulas are published; these are ours.
+Three take a frame's samples of high gain that are not masked, and find how far
+their dark signals lie from zero. They know no neighbours, and take charge that
+photons leave in dark pixels for part of the shift: the noise peak 5 % of the
+signal, with photons of 9.3 keV. The common mode of chips by `dark_peak`, before
+which nothing need be done about shifts up to 400 ADU, does not; after it, what
+these took wrongly is put right. The fourth is for chips without dark pixels,
+and reckons the shift from the light. Values are ADU, offset-subtracted. None of
+the facility's formulas are published; these are ours.
 """
 
 from __future__ import annotations
@@ -122,6 +126,42 @@ def histogram_shift(
     return shift
 
 
+def light_shift(
+    data: np.ndarray,
+    gain: np.ndarray,
+    mask: np.ndarray,
+    block: tuple[int, int],
+    per_signal: float,
+    ratios: tuple[float, float, float],
+    largest: float = 300.0,
+    excluded: int = bits.ALL,
+) -> np.ndarray:
+    """Take from each block's pixels in high gain a share of the block's mean signal, in place.
+
+    data, gain, mask: f4 ADU, u1, u4 (frame, slow_scan, fast_scan)
+    block: (slow_scan, fast_scan) of a block; blocks tile the frame
+    per_signal: ADU of high gain by which the baseline lies higher, per ADU of mean
+        signal on the scale of high gain; negative where light lowers it
+    ratios: ADU of high gain per ADU of each stage
+    largest: no shift is larger than that [ADU]
+
+    Pixels in all stages are in the mean, but for those with one of the bits
+    `excluded`. Returns the shift, f4 (frame, blocks on slow_scan, blocks on fast_scan).
+    """
+    shape, (slow, fast) = data.shape, block
+    if data.ndim != 3 or slow < 1 or fast < 1 or shape[1] % slow or shape[2] % fast:
+        raise BadParameter(f"blocks of {slow} x {fast} pixels don't tile frames of {shape[1:]}")
+    if not (np.isfinite(per_signal) and largest >= 0):
+        raise BadParameter(f"{per_signal} ADU per ADU, {largest} at most: needs numbers")
+    check_array("data", data, "f4", shape)
+    check_array("gain", gain, "u1", shape)
+    check_array("mask", mask, "u4", shape)
+    shift = np.zeros((shape[0], shape[1] // slow, shape[2] // fast), np.float32)
+    factors = np.array(ratios, np.float32)
+    _by_light(data, gain, mask, slow, fast, per_signal, factors, largest, np.uint32(excluded), shift)
+    return shift
+
+
 def _check(data, gain, mask) -> None:
     if data.ndim != 2:
         raise ValueError(f"data has shape {data.shape}, needs (frame, pixel)")
@@ -230,3 +270,32 @@ def _match(data, gain, mask, root, low, width, tried, min_pixels, excluded, shif
 def _subtract(x, g, m, excluded, shift):
     for i in range(x.size):
         x[i] -= shift if (g[i] == 0) & ((m[i] & excluded) == 0) else np.float32(0)
+
+
+@njit(nogil=True, cache=True)
+def _by_light(data, gain, mask, slow, fast, per_signal, ratios, largest, excluded, shift):
+    for n in range(shift.shape[0]):
+        for j in range(shift.shape[1]):
+            for k in range(shift.shape[2]):
+                a, b, total, count = k * fast, (k + 1) * fast, 0.0, 0
+                for row in range(j * slow, (j + 1) * slow):
+                    t, c = _light_of_row(
+                        data[n, row, a:b], gain[n, row, a:b], mask[n, row, a:b], ratios, excluded
+                    )
+                    total += t
+                    count += c
+                value = per_signal * total / max(count, 1)
+                shift[n, j, k] = min(max(value, -largest), largest)
+                for row in range(j * slow, (j + 1) * slow):
+                    x, g, m = data[n, row, a:b], gain[n, row, a:b], mask[n, row, a:b]
+                    _subtract(x, g, m, excluded, shift[n, j, k])
+
+
+@njit(nogil=True, cache=True)
+def _light_of_row(x, g, m, ratios, excluded):
+    total, count = 0.0, 0
+    for i in range(x.size):
+        if ((m[i] & excluded) == 0) & (np.abs(x[i]) < _LARGEST):
+            total += x[i] * ratios[min(g[i], 2)]
+            count += 1
+    return total, count

@@ -55,7 +55,7 @@ class CellSums:
         mask: np.ndarray,
         cell: np.ndarray,
         dark_range: tuple[float, float] = (-30.0, 30.0),
-        lit: float = 12.0,
+        lit: float = 24.0,
         excluded: int = bits.ALL,
     ) -> None:
         """Add frames.

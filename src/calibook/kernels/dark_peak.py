@@ -59,7 +59,7 @@ class DarkPeak:
 
     noise: float = 8.0
     fraction: float = 0.15
-    max_shift: float = 100.0
+    max_shift: float = 400.0
     max_error: float = 3.0
 
     def __post_init__(self) -> None:
