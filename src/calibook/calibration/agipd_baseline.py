@@ -7,7 +7,8 @@ from functools import partial
 
 import numpy as np
 
-from calibook.calibration.agipd_correct import AgipdCorrection, Baseline, select_frames
+from calibook.calibration.agipd_correct import AgipdCorrection, Baseline
+from calibook.calibration.agipd_first_pass import Selection, cells_of
 from calibook.detectors.bad_pixels import INFORMATIONAL
 from calibook.detectors.base import Detector
 from calibook.errors import BadParameter
@@ -42,23 +43,20 @@ def by_histogram(
     detector: Detector,
     task: Task,
     correction: AgipdCorrection,
-    max_pulses: Sequence[int] = (),
-    lit_pulses: Sequence[int] | None = None,
+    selection: Selection | None = None,
 ) -> Baseline:
     """The shift that moves a frame's histogram onto that of the task's file.
 
     That is the sum over frames spread over the file, each moved to where
-    `by_noise_peak` finds its dark peak: at most REFERENCE_FRAMES of those that
-    max_pulses and lit_pulses select.
+    `by_noise_peak` finds its dark peak: at most REFERENCE_FRAMES of those selected.
     """
     with open_raw(task.inputs[0], detector, task.about["karabo_id"]) as raw:
-        select_frames(raw, max_pulses, lit_pulses)
+        (selection or Selection()).apply(raw)
         entries = np.unique(np.linspace(0, raw.n_entries - 1, REFERENCE_FRAMES).round().astype("i8"))
         block = raw.read(entries, raw.new_buffers(len(entries)))
         shape = (block.frames, raw.image_shape[0] * raw.image_shape[1])
         data, gain, mask = (np.empty(shape, dtype) for dtype in ("f4", "u1", "u4"))
-        # Where a cell's constants are for all.
-        cells = block.cells if correction.constants.cells > 1 else np.zeros(block.frames, "i8")
+        cells = cells_of(block, correction.constants.cells)
         planes = block.images["data"].reshape(block.frames, 2, -1)
         correct_frames(
             planes, cells, correction.constants, data, gain, mask,

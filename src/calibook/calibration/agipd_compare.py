@@ -56,8 +56,8 @@ def compare_run(
     unit: str,
     photon_energy: float,
     threshold: float = 0.5,
-) -> list[dict[str, float]]:
-    """Figures {"truth_" + name: value} over all corrected modules first, then of each; none without truth.
+) -> dict[str, dict[str, float]]:
+    """{"all modules" or aggregator: figures {"truth_" + name: value}}; empty without truth.
 
     results: of the plan's tasks
     unit: "keV", "photons", or "ADU", which tells stages and shifts alone
@@ -66,31 +66,35 @@ def compare_run(
     """
     per_photon = photon_energy if unit == "keV" else 1.0
     in_photons = unit != "ADU"
-    compared = [
-        _Module(detector, tasks, results, path, per_photon)
-        for path, tasks in _modules(plan, in_folder, run).items()
-    ]
-    figures = [module.figures(in_photons, photon_energy, threshold) for module in compared]
-    whole = [module for module in compared if module.complete]
+    compared = {
+        aggregator: _Module(detector, tasks, results, truth_path(in_folder, run, aggregator), per_photon)
+        for aggregator, tasks in _modules(plan, in_folder, run).items()
+    }
+    figures = {
+        aggregator: module.figures(in_photons, photon_energy, threshold)
+        for aggregator, module in compared.items()
+    }
+    whole = [module for module in compared.values() if module.complete]
     if whole and in_photons:
         true, measured, good = (
             np.stack([getattr(module, name) for module in whole], axis)
             for name, axis in (("true", 1), ("measured", 1), ("good", 0))
         )
-        figures.insert(0, compare_photons(true, measured, good, detector.gain_stages))
+        figures = {"all modules": compare_photons(true, measured, good, detector.gain_stages), **figures}
     # Where nothing was to be compared, e.g. in a stage that no pixel reached, there is no figure.
-    return [
-        {f"truth_{name}": value for name, value in found.items() if np.isfinite(value)} for found in figures
-    ]
+    return {
+        label: {f"truth_{name}": value for name, value in found.items() if np.isfinite(value)}
+        for label, found in figures.items()
+    }
 
 
-def _modules(plan: Plan, in_folder: str, run: int) -> dict[Path, list[Task]]:
-    """{truth file: tasks whose corrected files there are}"""
-    found: dict[Path, list[Task]] = {}
+def _modules(plan: Plan, in_folder: str, run: int) -> dict[str, list[Task]]:
+    """{aggregator of a module with a truth: tasks whose corrected files there are}"""
+    found: dict[str, list[Task]] = {}
     for task in plan.tasks:
-        path = truth_path(in_folder, run, task.name.split("-")[0])
-        if path.is_file() and Path(task.outputs[0]).is_file():
-            found.setdefault(path, []).append(task)
+        aggregator = task.name.split("-")[0]
+        if truth_path(in_folder, run, aggregator).is_file() and Path(task.outputs[0]).is_file():
+            found.setdefault(aggregator, []).append(task)
     return found
 
 
