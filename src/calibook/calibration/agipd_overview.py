@@ -55,7 +55,7 @@ def _by_cell(parts: Sequence[Result], name: str, every: np.ndarray) -> np.ndarra
 
 def signal_by_cell(module: Result) -> np.ndarray:
     """Mean signal of good pixels in each of the module's memory cells, over all trains: f8 (cell,)."""
-    cell = np.searchsorted(module["cell_ids"], module["cells"])
+    cell = np.asarray(np.searchsorted(module["cell_ids"], module["cells"]))
     return mean_by(cell, module["signals"], len(module["cell_ids"]))
 
 
