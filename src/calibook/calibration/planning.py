@@ -51,6 +51,7 @@ def plan_correction(
     found = read_conditions(in_folder, run, detector, karabo_id, control_source)
     pins = Pins(Store(store or None), detector, found, strategy, frozen)
     wanted = constants(found.conditions) if callable(constants) else constants
+    out, memory_mb = Path(out_folder).resolve(), correction_memory_mb(detector, found.conditions)
     tasks = []
     for file in files:
         indices, missing = pins.of(file.aggregator, wanted)
@@ -66,10 +67,10 @@ def plan_correction(
             Task(
                 name=f"{file.aggregator}-S{file.sequence:05d}",
                 about=about,
-                inputs=[str(file.absolute)],
-                outputs=[str(Path(out_folder).resolve() / _corrected_name(file))],
+                inputs=[str(file.path)],
+                outputs=[f"{out}/{_corrected_name(file)}"],
                 constants=indices,
-                memory_mb=correction_memory_mb(detector, found.conditions),
+                memory_mb=memory_mb,
             )
         )
     pins.refuse_if_nothing_found(tasks)
@@ -77,7 +78,7 @@ def plan_correction(
         tasks=tasks,
         facts={
             **run_facts(detector, karabo_id, [run], files, in_folder, found),
-            "corrected data": str(Path(out_folder).resolve()),
+            "corrected data": str(out),
             "constants store": str(pins.store.folder),
         },
         conditions=detector.shown(found.conditions),

@@ -69,7 +69,7 @@ class RunSet:
         files = {name: [f for f in fs if f.aggregator == aggregator] for name, fs in self.files.items()}
         return {
             "module": next(f.module for fs in files.values() for f in fs),
-            "files": {name: [str(f.absolute) for f in fs] for name, fs in files.items()},
+            "files": {name: [str(f.path) for f in fs] for name, fs in files.items()},
         }
 
     def incomplete(self) -> dict[str, str]:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import shutil
+from functools import cache
 from pathlib import Path
 
 from calibook.errors import BadInput, BadParameter
-from calibook.jobs.record import made_by
+from calibook.jobs.record import made_by, size_of
 from calibook.jobs.state import read_attempts
 from calibook.jobs.work import Work
 from calibook.procedures.tasks import Plan, all_outputs
@@ -30,40 +31,52 @@ def check_plan(plan: Plan) -> None:
         if not _is_file_name(task.name):
             raise BadParameter(f"the plan has a task {task.name!r}: not a name for a folder")
     _check_outputs(plan)
-    if len(unreadable_inputs(plan)) == len({path for task in plan.tasks for path in task.inputs}) > 0:
-        path, why = next(iter(unreadable_inputs(plan).items()))
+    unreadable = unreadable_inputs(plan)
+    if len(unreadable) == len({path for task in plan.tasks for path in task.inputs}) > 0:
+        path, why = next(iter(unreadable.items()))
         raise BadInput(path, f"{why}; no input of the request can be read")
 
 
 def _check_outputs(plan: Plan) -> None:
-    inputs = {_real(path) for task in plan.tasks for path in task.inputs}
-    folders = {path.parent for path in inputs}
-    made: dict[Path, str] = {}
+    """Paths are handled as text, and links of their folders followed once: there may be thousands."""
+    folder_of = cache(os.path.realpath)
+
+    def real(path: str) -> str:
+        folder, name = os.path.split(path)
+        place = os.path.join(folder_of(folder), name)  # noqa: PTH118
+        return os.path.realpath(place) if os.path.islink(place) else place  # noqa: PTH114
+
+    inputs = {real(path) for task in plan.tasks for path in task.inputs}
+    folders = {os.path.dirname(path) for path in inputs}  # noqa: PTH120
+    made: dict[str, str] = {}
+    into = {os.path.realpath(plan.folder)}
     for task in plan.tasks:
         for output in task.outputs:
-            if not Path(output).is_absolute():
+            if not os.path.isabs(output):  # noqa: PTH117
                 raise BadParameter(f"task {task.name} has an output that is not an absolute path: {output}")
-            path = _real(output)
+            path = real(output)
             if path in made:
                 raise BadParameter(f"two tasks, {made[path]} and {task.name}, would write {output}")
             if path in inputs:
                 raise BadParameter(f"task {task.name} would overwrite the input {output}")
-            _refuse_inside(path, folders)
             made[path] = task.name
-    _refuse_inside(_real(plan.folder) / "plan.json", folders)
+            into.add(os.path.dirname(path))  # noqa: PTH120
+    for folder in into:
+        _refuse_inside(Path(folder), folders)
 
 
-def _refuse_inside(path: Path, folders: set[Path]) -> None:
-    for folder in path.parents:
-        if folder in folders:
-            raise BadParameter(f"{path} would be written into {folder}, where the input files are")
+def _refuse_inside(folder: Path, inputs: set[str]) -> None:
+    for parent in (folder, *folder.parents):
+        if str(parent) in inputs:
+            below = f", in {folder}" if folder != parent else ""
+            raise BadParameter(f"files would be written into {parent}, where the input files are{below}")
 
 
 def unreadable_inputs(plan: Plan) -> dict[str, str]:
     """Inputs that can't be opened, {path: why}. Their tasks will fail, the others are done."""
     found: dict[str, str] = {}
     for path in dict.fromkeys(path for task in plan.tasks for path in task.inputs):
-        if not Path(path).is_file():
+        if not os.path.isfile(path):  # noqa: PTH113 - thousands of them
             found[path] = "there is no such file"
         elif not os.access(path, os.R_OK):
             found[path] = "may not be read (permission denied)"
@@ -72,7 +85,8 @@ def unreadable_inputs(plan: Plan) -> dict[str, str]:
 
 def check_folders(plan: Plan) -> None:
     """The work folder and the folders of all outputs can be written. Raises BadParameter."""
-    for folder in {Path(plan.folder), *(Path(path).parent for path in all_outputs(plan.tasks))}:
+    folders = {os.path.dirname(path) for path in all_outputs(plan.tasks)}  # noqa: PTH120
+    for folder in map(Path, sorted({str(plan.folder), *folders})):
         existing = _existing(folder)
         if not existing.is_dir():
             raise BadParameter(f"{folder} can't be made: {existing} is a file")
@@ -82,11 +96,11 @@ def check_folders(plan: Plan) -> None:
 
 def check_space(work: Work) -> None:
     """The disk has room for what is still missing. Raises BadParameter."""
-    outputs = [Path(path) for path in all_outputs(work.plan.tasks)]
-    there = sum(path.stat().st_size for path in outputs if path.is_file()) >> 20
+    outputs = all_outputs(work.plan.tasks)
+    there = sum(max(0, size_of(path)) for path in outputs) >> 20
     need = max(work.plan.space_mb - there, 0)
     extra = _SPACE_REPORT_MB + _SPACE_TASK_MB * len(work.plan.tasks)
-    where = _existing(outputs[0].parent if outputs else work.folder)
+    where = _existing(Path(outputs[0]).parent if outputs else work.folder)
     free = shutil.disk_usage(where).free >> 20
     if need + extra > free:
         raise BadParameter(
@@ -103,7 +117,7 @@ def refuse_outputs_of_others(work: Work) -> None:
     """
     for task in work.plan.tasks:
         for output in task.outputs:
-            if not Path(output).exists():
+            if not os.path.exists(output):  # noqa: PTH110 - thousands of them
                 continue
             maker = made_by(output)
             begun = any(True for _ in read_attempts(work.plan.task_folder(task)))
@@ -120,10 +134,6 @@ def _is_file_name(name: str) -> bool:
     return (
         0 < len(name.encode()) <= _LONGEST_NAME and name not in (".", "..") and not set(name) & set("/\0\n\r")
     )
-
-
-def _real(path: Path | str) -> Path:
-    return Path(os.path.realpath(path))
 
 
 def _existing(folder: Path) -> Path:

@@ -172,7 +172,7 @@ def is_done(work: Work, task: Task) -> bool:
     key = work.key(task)
     return (
         record.get("task key") == key
-        and all(_size(entry["output"]) == entry["size"] for entry in record["outputs"])
+        and all(size_of(entry["output"]) == entry["size"] for entry in record["outputs"])
         and all(_names(record_path(entry["output"]), key) for entry in record["outputs"])
         and all(InputFile(**entry).unchanged for entry in record["inputs"])
     )
@@ -209,7 +209,8 @@ def _read(path: Path | str) -> dict[str, Any]:
     return content if isinstance(content, dict) else {}
 
 
-def _size(path: str) -> int:
+def size_of(path: str) -> int:
+    """Size of a file [bytes]; -1 if there is none."""
     try:
         return os.stat(path).st_size  # noqa: PTH116 - thousands of them
     except OSError:

@@ -24,18 +24,16 @@ ALL = -1
 
 @dataclass(frozen=True, order=True)
 class RawFile:
-    """A raw file of one detector module, known by its name."""
+    """A raw file of one detector module, known by its name.
+
+    path: absolute, with the file's own name, which says what it is, even where it is a link
+    """
 
     path: Path
     run: int
     aggregator: str
     module: int
     sequence: int
-
-    @property
-    def absolute(self) -> Path:
-        """Absolute path with the file's own name, which says what it is, even where it is a link."""
-        return self.path.parent.resolve() / self.path.name
 
 
 def find_raw_files(
@@ -50,7 +48,8 @@ def find_raw_files(
     Raises BadInput if the run has no such file, BadParameter if there is no such
     run, or if a module or a sequence is asked for that none of the files has.
     """
-    folder = run_folder(in_folder, run)
+    # Links on the way to the folder are followed once, not for each of its thousands of files.
+    folder = run_folder(in_folder, run).resolve()
     files = []
     for path, name in raw_files_in(folder, run):
         module = module_of(name.aggregator, detector)

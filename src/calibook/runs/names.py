@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -54,10 +55,10 @@ def run_folder_name(run: int) -> str:
 
 def raw_files_in(folder: Path, run: int | None = None) -> Iterator[tuple[Path, FileName]]:
     """Raw files that lie directly in a folder, of one run or (None) of any, sorted by name."""
-    for path in sorted(folder.iterdir()):
-        name = parse_file_name(path)
+    for entry in sorted(os.listdir(folder)):  # noqa: PTH208 - thousands of them
+        name = parse_file_name(entry)
         if name is not None and name.prefix == RAW and run in (None, name.run):
-            yield path, name
+            yield folder / entry, name
 
 
 def run_folder(in_folder: Path | str, run: int) -> Path:
