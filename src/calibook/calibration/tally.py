@@ -40,7 +40,7 @@ class Tally:
             good = (mask[n] & np.uint32(_EXCLUDED)) == 0
             self._single = np.where(good, data[n], np.float32(np.nan))
         closely = looked_at_closely(places, len(self._sums), len(self._statistics.total))
-        self._close += np.count_nonzero(closely)
+        self._close += int(np.count_nonzero(closely))
         self._sums[places], self._counts[places] = self._statistics.add(data, gain, mask, _EXCLUDED, closely)
 
     def merge(self, other: Tally) -> None:

@@ -11,6 +11,7 @@ The threads are those that call `write`.
 from __future__ import annotations
 
 from contextlib import ExitStack
+from math import prod
 from pathlib import Path
 from threading import Lock
 from types import TracebackType
@@ -66,6 +67,9 @@ class CorrectedWriter:
             self._file = stack.enter_context(h5py.File(part, "w", **align))
             self._create()
             self._direct = stack.enter_context(DirectFile(part))
+            for key, places in self._places.items():
+                nbytes = np.dtype(self.detector.corrected_keys[key]).itemsize * prod(self.raw.image_shape)
+                self._direct.reserve(int(places.min()), int(places.max() - places.min()) + nbytes)
             self._on_exit = stack.pop_all()
         return self
 
