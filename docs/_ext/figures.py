@@ -10,6 +10,8 @@ import numpy as np
 from rest import code, plain, table
 
 from calibook.calibration.agipd_dark_results import agipd_dark_figures
+from calibook.calibration.agipd_flatfield_results import FLAT_FIELD_GOALS, flat_field_figures
+from calibook.calibration.agipd_scan_results import SCAN_GOALS, scan_figures
 from calibook.calibration.figures import correction_figures, dark_figures
 from calibook.calibration.truth import truth_figures
 from calibook.detectors.agipd import AGIPD
@@ -30,6 +32,8 @@ def contents() -> dict[str, str]:
         "figures-correct.inc": _table(_of_corrections()),
         "figures-dark.inc": _table(dark_figures(JUNGFRAU, _darks(JUNGFRAU))),
         "figures-agipd-dark.inc": _table(_of_agipd_darks()),
+        "figures-flatfield.inc": _table(flat_field_figures(_FLAT_FIELD)),
+        "figures-pc.inc": _table(scan_figures(_SCAN)),
         "figures-truth.inc": _table(_of_truth()),
         "figures-request.inc": _table(_of_requests()),
     }
@@ -82,6 +86,22 @@ def _of_agipd_darks() -> list[Figure]:
     return [figure for figure in agipd_dark_figures(AGIPD, results, 5.0) if figure.name not in of_all]
 
 
+def _typical(*names: str) -> dict[str, np.ndarray]:
+    return {f"typical_{name}": np.ones(1) for name in names}
+
+
+_FLAT_FIELD = {
+    "task": _typical("gain", "spread", "error", "photons", "width", "deviance")
+    | {"frames": np.ones(1, int), "bad_share": np.zeros(1)}
+}
+_SCAN = {
+    "task": _typical(
+        "ratio", "spread", "error", "high_slope", "medium_slope", "high_deviation", "medium_deviation"
+    )
+    | {"bad_share": np.zeros(1), "fewest_points": np.ones(2, int)}
+}
+
+
 class _Truth:
     """A module of one pixel, offset 1 and noise 1, nothing bad; axes (cell, gain, slow_scan, fast_scan)."""
 
@@ -98,7 +118,8 @@ def _of_truth() -> list[Figure]:
         *compare_darks(_Truth(), ones, ones, 0 * ones),
         *compare_photons(ones[0], ones[0], np.ones((1, 1), bool)),
     ]
-    return truth_figures([{f"truth_{name}": 1.0 for name in names}])
+    gains = {**FLAT_FIELD_GOALS, **SCAN_GOALS}
+    return truth_figures([{f"truth_{name}": 1.0 for name in (*names, *gains)}], gains)
 
 
 def _of_requests() -> tuple[Figure, ...]:
