@@ -31,7 +31,7 @@ from calibook.kernels.lane_steps import LANES, RECORD
 from calibook.kernels.lanes import LARGEST, NAN, hide, of_stage
 from calibook.kernels.near import LEVELS, fold, lines, rows
 from calibook.kernels.packing import STAGES, PackedConstants
-from calibook.kernels.streaming import fetch, fetch_planes, finish_streaming, pixels_to_line, stream_pair
+from calibook.kernels.streaming import fetch, finish_streaming, pixels_to_line, stream_pair
 
 MAX_SIGNAL = np.float32(1e7)
 """No detector sees so much, in whatever unit: constants that give more are wrong."""
@@ -159,13 +159,6 @@ def _correct(
                 )  # fmt: skip
                 if i + 2 < frames.size:
                     _fetch(raw, frames[i + 2], frames[min(i + 3, frames.size - 1)], a, min(a + CHUNK, b))
-                # Constants of the next tile arrive bit by bit, too.
-                p, q = b + TILE * i // frames.size, min(b + TILE * (i + 2) // frames.size, pixels)
-                if p < q:
-                    fetch_planes(threshold, c % len(threshold), p, q)
-                    fetch_planes(offset, c % len(offset), p, q)
-                    fetch_planes(scale, c % len(scale), p, q)
-                    fetch_planes(word, c % len(word), p, q)
     finish_streaming()
 
 

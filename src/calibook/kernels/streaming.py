@@ -117,10 +117,3 @@ def fetch(samples, n, p, q):
     for _ in range(np.uint64(q - p) * size // np.uint64(LINE)):
         _fetch_line(at)
         at += np.uint64(LINE)
-
-
-@njit(nogil=True, cache=True)
-def fetch_planes(constants, c, p, q):
-    """Begin to bring the pixels p to q of all planes of (cell, plane, pixel) nearer, of one cell."""
-    for plane in range(constants.shape[1]):
-        fetch(constants, c * constants.shape[1] + plane, p, q)
