@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from calibook.calibration.chips import by_chip
+from calibook.detectors.agipd import ASIC_SHAPE
 from calibook.detectors.base import Detector
 from calibook.procedures.tasks import Plan, Task
 from calibook.simulation.agipd_truth import QUANTISATION_VARIANCE
@@ -33,6 +35,10 @@ CORRECTION_GOALS = {
     "lost_photons_ratio": (0.9, 1.1),
     "shift_variance_left": (None, 0.05),
 }
+FEWEST_SAMPLES = 10_000
+"""In a gain stage, to tell its bias: a sample of medium gain is known to 4 of 60 photons or so."""
+FAINT = 1.0
+"""Photons per pixel of the chips whose common mode is compared: in brighter ones it need not be found."""
 FEWEST_COUNTS = 400
 """Expected false or lost photons from which on their number is compared: its own spread then is 5 %."""
 
@@ -81,6 +87,10 @@ def compare_run(
             for name, axis in (("true", 1), ("measured", 1), ("good", 0))
         )
         figures = {"all modules": compare_photons(true, measured, good, detector.gain_stages), **figures}
+        for stage, name in enumerate(detector.gain_stages):
+            samples = sum(int(module.photons.frames[stage][module.good].sum()) for module in whole)
+            if samples < FEWEST_SAMPLES:
+                del figures["all modules"][f"photon_bias_{name}"]
     # Where nothing was to be compared, e.g. in a stage that no pixel reached, there is no figure.
     return {
         label: {f"truth_{name}": value for name, value in found.items() if np.isfinite(value)}
@@ -182,9 +192,14 @@ class _Module:
             measured.append(shifts.reshape(len(shifts), -1))
         if not planted:
             return {}
-        # Chips that are dead have no shift to be found.
-        alive = self.good.reshape(8, 64, 2, 64).any(axis=(1, 3)).reshape(-1)
-        return compare_shifts(np.concatenate(planted)[:, alive], np.concatenate(measured)[:, alive])
+        faint = self._faint_chips()
+        return compare_shifts(np.concatenate(planted)[:, faint], np.concatenate(measured)[:, faint])
+
+    def _faint_chips(self) -> np.ndarray:
+        """Chips that aren't dead, with at most FAINT photons per pixel: bool (chip,)."""
+        sums = (by_chip(maps * self.good, ASIC_SHAPE) for maps in (self.true, self.photons.frames))
+        photons, samples = (maps.sum(axis=(0, 2)) for maps in sums)
+        return (samples > 0) & (photons <= FAINT * samples)
 
 
 def _trains(detector: Detector, task: Task) -> Iterator[CorrectedTrain]:

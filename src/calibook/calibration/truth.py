@@ -44,7 +44,7 @@ _MEANINGS = {
     "lost_photons": "samples of one photon that count as none",
     "false_photons_ratio": "false photons over those that noise and shared charge make",
     "lost_photons_ratio": "lost photons over those that noise and shared charge make",
-    "shift_variance_left": "variance of baseline and common mode that is left, of the true one",
+    "shift_variance_left": "variance of common mode that is left in chips with few photons, of the true one",
 }
 
 
