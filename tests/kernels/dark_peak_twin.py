@@ -40,7 +40,7 @@ def _find(steps, used, peak):
         place = _moved(place, change)
         start, error = _line(*_classes(steps, used, place, reach, np.rint(1.5 * noise)), noise)
         change = start / 0.774
-        if abs(change) < 2:
+        if abs(change) < 4:
             break
     count = (np.abs(values - place) <= reach).sum()
     below = (values < place - np.rint(3 * noise)).sum()

@@ -91,7 +91,7 @@ def dark_peak_shift(
     if there is one. It goes to the mean of what is within 2 noise of it, until
     that is less than 1 ADU away, three times at most; then to where a line
     through the classes' means meets k = 0, and once more if that was further
-    than half an ADU. Classes count dark pixels inside the block whose four
+    than 1 ADU. Classes count dark pixels inside the block whose four
     neighbours take part. Pixels that don't take part are not corrected; lit
     ones are.
 
@@ -125,31 +125,32 @@ def dark_peak_shift(
 
 @njit(nogil=True, cache=True)
 def _shift(data, gain, mask, slow, fast, noise, fraction, max_shift, max_error, excluded, shift):
-    # A rim of unused pixels: then all have four neighbours, and the block is one line in memory.
-    samples = np.full((slow + 2, fast + 2), _UNUSED, np.int16)
-    lit, classes = np.empty_like(samples), np.empty_like(samples)
+    blocks, size = shift.shape[2], slow * fast
+    # A rim of unused pixels: then all have four neighbours, and a block is one line in memory.
+    samples = np.full((blocks, slow + 2, fast + 2), _UNUSED, np.int16)
+    lit, classes = np.empty_like(samples[0]), np.empty_like(samples[0])
     for n in range(shift.shape[0]):
         for j in range(shift.shape[1]):
-            for k in range(shift.shape[2]):
-                used, a = 0, k * fast
-                for i in range(slow):
-                    row = j * slow + i
-                    used += _to_steps(
-                        data[n, row, a : a + fast], gain[n, row, a : a + fast], mask[n, row, a : a + fast],
-                        excluded, samples[i + 1, 1:-1],
-                    )  # fmt: skip
-                if used < max(1, int(np.ceil(fraction * slow * fast))):
-                    continue
-                found = _find(samples, lit, classes, used, slow * fast, noise, fraction, max_shift, max_error)
-                if found == 0:
-                    continue
-                shift[n, j, k] = np.float32(found / STEPS)
-                for i in range(slow):
-                    row = j * slow + i
-                    _subtract(
-                        data[n, row, a : a + fast], gain[n, row, a : a + fast], mask[n, row, a : a + fast],
-                        excluded, shift[n, j, k],
-                    )  # fmt: skip
+            # Blocks side by side together: so the memory is read and written in order.
+            used = np.zeros(blocks, np.int64)
+            for row in range(slow):
+                x, g, m = data[n, j * slow + row], gain[n, j * slow + row], mask[n, j * slow + row]
+                for k in range(blocks):
+                    a, b = k * fast, (k + 1) * fast
+                    used[k] += _to_steps(x[a:b], g[a:b], m[a:b], excluded, samples[k, row + 1, 1:-1])
+            for k in range(blocks):
+                if used[k] >= max(1, int(np.ceil(fraction * size))):
+                    found = _find(
+                        samples[k], lit, classes, used[k], size, noise, fraction, max_shift, max_error
+                    )
+                    shift[n, j, k] = np.float32(found / STEPS)
+            if not shift[n, j].any():
+                continue
+            for row in range(slow):
+                x, g, m = data[n, j * slow + row], gain[n, j * slow + row], mask[n, j * slow + row]
+                for k in range(blocks):
+                    a, b = k * fast, (k + 1) * fast
+                    _subtract(x[a:b], g[a:b], m[a:b], excluded, shift[n, j, k])
 
 
 @njit(nogil=True, cache=True)
@@ -186,7 +187,7 @@ def _find(samples, lit, classes, used, size, noise, fraction, max_shift, max_err
         counts, sums = _classes(line, lit.reshape(-1), samples.shape[1], shift, reach, classes.reshape(-1))
         start, error = _line(counts, sums, noise)
         change = start / SHOWN
-        if np.abs(change) < STEPS / 2:
+        if np.abs(change) < STEPS:
             break
     _, count = _window(line, shift, reach)
     below = _count_below(line, np.int16(shift - np.rint(BELOW * noise)))
