@@ -1,6 +1,6 @@
 """Run all benchmarks, print one table, write benchmarks/results.json.
 
-With names of rooms (kernels, agipd, darks, files) or of single figures only those
+With names of rooms (kernels, agipd, darks, files, fixed_costs, command) or of single figures only those
 are run, and nothing is written.
 """
 
@@ -16,7 +16,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Column, Table
 
-from benchmarks import agipd, darks, files, kernels
+from benchmarks import agipd, command, darks, files, fixed_costs, kernels
 from benchmarks.picture import draw
 from benchmarks.roof import bandwidth
 from benchmarks.timing import Figure, compare
@@ -47,10 +47,13 @@ def main() -> None:
             agipd.comparisons(),
             darks.comparisons(),
             files.comparisons(Path(folder)),
+            fixed_costs.comparisons(Path(folder)),
+            command.comparisons(Path(folder)),
         )
         for comparison in chain.from_iterable(rooms):
             figures.append(compare(comparison))
             console.print(f"  {figures[-1].name}: {figures[-1].median:.2f}")
+        figures += fixed_costs.figures(Path(folder))
         stages = files.jungfrau_stages(Path(folder))
     console.print(_table(figures))
     write_json(
@@ -74,6 +77,8 @@ def _run_some(console: Console, names: list[str]) -> None:
             "agipd": agipd.comparisons,
             "darks": darks.comparisons,
             "files": lambda: files.comparisons(Path(folder)),
+            "fixed_costs": lambda: fixed_costs.comparisons(Path(folder)),
+            "command": lambda: command.comparisons(Path(folder)),
         }
         whole = [name for name in names if name in rooms]
         for room in whole or rooms:
@@ -81,6 +86,8 @@ def _run_some(console: Console, names: list[str]) -> None:
                 if room in whole or any(name in comparison.name for name in names):
                     figures.append(compare(comparison))
                     console.print(f"  {figures[-1].name}: {figures[-1].median:.2f}")
+        if "fixed_costs" in names:
+            figures += fixed_costs.figures(Path(folder))
     console.print(_table(figures))
 
 

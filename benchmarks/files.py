@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
@@ -14,6 +12,7 @@ import h5py
 import numpy as np
 
 from benchmarks.agipd import packed_constants
+from benchmarks.disk import copied, flush, forget
 from benchmarks.samples import AGIPD_SHAPE, agipd_frames, jungfrau_constants
 from benchmarks.stages import stages
 from benchmarks.timing import Comparison
@@ -149,6 +148,9 @@ def _compared(
 ) -> Iterator[Comparison]:
     copy, typical = target.with_name("copy.h5"), target.with_name("typical.h5")
 
+    def clean() -> None:
+        forget(target, copy, typical)
+
     def check() -> None:
         correct()
         some = slice(0, 8)
@@ -162,7 +164,9 @@ def _compared(
             for key, array in expected.items():
                 assert np.array_equal(group[key][some][valid], array[valid]), key
 
-    yield Comparison(f"{name}_file_vs_cp", "cp and fsync", correct, lambda: _copied(raw, copy), check, 7)
+    yield Comparison(
+        f"{name}_file_vs_cp", "cp and fsync", correct, lambda: copied(raw, copy), check, 7, clean
+    )
     yield Comparison(
         f"{name}_file_vs_typical",
         "h5py, NumPy in a pool, h5py gzip",
@@ -170,12 +174,8 @@ def _compared(
         lambda: _typical(raw, typical, script, entries),
         check,
         1,
+        clean,
     )
-
-
-def _copied(source: Path, target: Path) -> None:
-    shutil.copyfile(source, target)
-    _flush(target)
 
 
 def _typical(raw: Path, target: Path, script: Script, entries: int) -> None:
@@ -190,9 +190,4 @@ def _typical(raw: Path, target: Path, script: Script, entries: int) -> None:
             f.create_dataset(
                 name, data=array, chunks=chunk, compression="gzip", compression_opts=1, shuffle=True
             )
-    _flush(target)
-
-
-def _flush(path: Path) -> None:
-    with open(path, "rb") as f:
-        os.fsync(f.fileno())
+    flush(target)

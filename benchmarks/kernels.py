@@ -17,6 +17,7 @@ from benchmarks.timing import Comparison
 from calibook.kernels.gain_switching import correct_planes
 from calibook.kernels.packing import pack_constants
 from calibook.kernels.signals import correct_signals, without_bad_pixels
+from calibook.runs.direct import aligned_empty
 
 FRAMES = 64
 PEER = "CALIBOOK_PEER_JUNGFRAU_UTILS"
@@ -33,7 +34,8 @@ def comparisons() -> Iterator[Comparison]:
 def _correction() -> Iterator[Comparison]:
     raw, packed = jungfrau_frames(FRAMES), pack_constants(**jungfrau_constants())
     adc, code, cell = raw["adc"], raw["code"], raw["cell"]
-    data, gain, mask = np.zeros(adc.shape, "f4"), np.zeros(adc.shape, "u1"), np.zeros(adc.shape, "u4")
+    # As tasks allocate them.
+    data, gain, mask = (aligned_empty(adc.shape, dtype) for dtype in ("f4", "u1", "u4"))
 
     def correct(part: slice) -> None:
         correct_planes(adc[part], code[part], cell[part], packed, data[part], gain[part], mask[part])
@@ -71,8 +73,10 @@ def _against_psi(folder: Path) -> Iterator[Comparison]:
     raw = jungfrau_frames(FRAMES)
     words = raw["adc"] | (raw["code"].astype(np.uint16) << np.uint16(14))
     packed = without_bad_pixels(pack_constants(offset[None], gain[None], bad[None]), value=0)
-    data, images = np.zeros(words.shape, np.float32), words.reshape(FRAMES, SLOW, FAST)
-    target = np.zeros(images.shape, np.float32)
+    images = words.reshape(FRAMES, SLOW, FAST)
+    data, target = aligned_empty(words.shape, "f4"), aligned_empty(images.shape, "f4")
+    # The peer leaves masked pixels as they are.
+    target[:] = 0
 
     def correct(part: slice) -> None:
         correct_signals(words[part], raw["cell"][part], packed, data[part])

@@ -17,6 +17,7 @@ class Comparison:
     ours, other: do the same work once
     check: raises if the two don't give the same result
     rounds: turns
+    before: done before each, untimed: e.g. to remove what an earlier one wrote
     """
 
     name: str
@@ -25,6 +26,7 @@ class Comparison:
     other: Callable[[], object]
     check: Callable[[], None]
     rounds: int = 7
+    before: Callable[[], object] = lambda: None
 
 
 @dataclass(frozen=True)
@@ -46,12 +48,15 @@ class Figure:
 def compare(comparison: Comparison) -> Figure:
     """Check, warm up, then take turns; the ratio is seconds of the other over ours."""
     comparison.check()
-    comparison.ours()
-    comparison.other()
+    if comparison.rounds > 1:
+        comparison.ours()
+        comparison.other()
     ratios = []
     for _ in range(comparison.rounds):
-        ours, other = seconds(comparison.ours), seconds(comparison.other)
-        ratios.append(other / ours)
+        comparison.before()
+        ours = seconds(comparison.ours)
+        comparison.before()
+        ratios.append(seconds(comparison.other) / ours)
     return Figure.of(comparison.name, comparison.against, ratios)
 
 
