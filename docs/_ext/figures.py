@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from rest import code, plain, table
 
+from calibook.calibration.agipd_compare import CORRECTION_GOALS
 from calibook.calibration.agipd_dark_results import agipd_dark_figures
 from calibook.calibration.agipd_flatfield_results import FLAT_FIELD_GOALS, flat_field_figures
 from calibook.calibration.agipd_scan_results import SCAN_GOALS, scan_figures
@@ -118,8 +119,8 @@ def _of_truth() -> list[Figure]:
         *compare_darks(_Truth(), ones, ones, 0 * ones),
         *compare_photons(ones[0], ones[0], np.ones((1, 1), bool)),
     ]
-    gains = {**FLAT_FIELD_GOALS, **SCAN_GOALS}
-    return truth_figures([{f"truth_{name}": 1.0 for name in (*names, *gains)}], gains)
+    goals = {**FLAT_FIELD_GOALS, **SCAN_GOALS, **CORRECTION_GOALS}
+    return truth_figures([{f"truth_{name}": 1.0 for name in (*names, *goals)}], goals)
 
 
 def _of_requests() -> tuple[Figure, ...]:

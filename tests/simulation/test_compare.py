@@ -13,6 +13,7 @@ from calibook.simulation.compare import (
     compare_photons,
     compare_shifts,
     compare_stages,
+    expected_counts,
 )
 from calibook.simulation.jungfrau_truth import JungfrauTruth, PhotonTruth
 
@@ -131,3 +132,17 @@ def test_gains_bias_failures_and_pulls():
     assert figures["gain_failed"] == pytest.approx(100 / 15000)
     assert figures["gain_pull_width"] == pytest.approx(2, rel=0.03)
     assert set(compare_gains(true, measured, good)) == {"gain_bias", "gain_failed"}
+
+
+def test_expected_counts_are_what_noise_alone_makes():
+    """A million samples: the shares, of a few percent, are known to 1 %; three times that is allowed."""
+    rng = np.random.default_rng(3)
+    photons = rng.poisson(0.5, (10, 100, 1000))
+    charge = photons * 0.9 + rng.uniform(0, 0.2, photons.shape)  # what neighbours share
+    noise = rng.uniform(0.1, 0.3, photons.shape)
+    usable = rng.random(photons.shape[1:]) < 0.9
+    shares, events = expected_counts(photons, charge, noise, usable)
+    measured = compare_counts(photons, charge + rng.normal(0, noise), usable)
+    assert measured == pytest.approx(shares, rel=0.03)
+    empty = ((photons == 0) & usable).sum()
+    assert events["false_photons"] == pytest.approx(shares["false_photons"] * empty)
