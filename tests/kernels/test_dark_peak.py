@@ -175,6 +175,7 @@ def test_zero_frames():
 
 
 I2, N2 = types.Array(types.int16, 1, "C"), types.int16
+F4, U1, U4 = (types.Array(t, 1, "C") for t in (types.float32, types.uint8, types.uint32))
 
 
 @pytest.mark.parametrize(
@@ -185,6 +186,8 @@ I2, N2 = types.Array(types.int16, 1, "C"), types.int16
         ("_lit", (I2, N2, I2)),
         ("_class_of_each", (I2, I2, I2, I2, I2, N2, N2, I2)),
         ("_class_of_part", (I2, I2, N2, N2)),
+        ("_to_steps", (F4, U1, U4, types.int64, types.int64, types.uint32, I2, types.int64)),
+        ("_subtract", (F4, U1, U4, types.int64, types.int64, types.uint32, types.float32)),
     ],
 )
 def test_the_inner_loops_do_several_pixels_per_instruction(line, signature):
@@ -192,5 +195,5 @@ def test_the_inner_loops_do_several_pixels_per_instruction(line, signature):
     compiled = njit(nogil=True)(getattr(dark_peak, line).py_func)
     compiled.compile(signature)
     (assembly,) = compiled.inspect_asm().values()
-    # x86 names; arm: the same with eight lanes
-    assert re.search(r"\bv?p(add|sub|cmpgt)w\b|\.8h", assembly)
+    # x86 names; arm: the same with eight lanes, or four floats
+    assert re.search(r"\bv?(p(add|sub|cmpgt)w|mulps|subps)\b|\.(8h|4s)", assembly)

@@ -129,15 +129,18 @@ def _shift(data, gain, mask, slow, fast, noise, fraction, max_shift, max_error, 
     # A rim of unused pixels: then all have four neighbours, and a block is one line in memory.
     samples = np.full((blocks, slow + 2, fast + 2), _UNUSED, np.int16)
     lit, classes = np.empty_like(samples[0]), np.empty_like(samples[0])
+    used, width, line = np.empty(blocks, np.int64), blocks * fast, samples.reshape(-1)
+    # Of these short rows there are no slices: making one takes as long as half a row.
+    x, g, m = data.reshape(-1), gain.reshape(-1), mask.reshape(-1)
     for n in range(shift.shape[0]):
         for j in range(shift.shape[1]):
             # Blocks side by side together: so the memory is read and written in order.
-            used = np.zeros(blocks, np.int64)
+            used[:] = 0
             for row in range(slow):
-                x, g, m = data[n, j * slow + row], gain[n, j * slow + row], mask[n, j * slow + row]
+                start = ((n * shift.shape[1] + j) * slow + row) * width
                 for k in range(blocks):
-                    a, b = k * fast, (k + 1) * fast
-                    used[k] += _to_steps(x[a:b], g[a:b], m[a:b], excluded, samples[k, row + 1, 1:-1])
+                    rim = (k * (slow + 2) + row + 1) * (fast + 2) + 1
+                    used[k] += _to_steps(x, g, m, start + k * fast, fast, excluded, line, rim)
             for k in range(blocks):
                 if used[k] >= max(1, int(np.ceil(fraction * size))):
                     found = _find(
@@ -147,22 +150,23 @@ def _shift(data, gain, mask, slow, fast, noise, fraction, max_shift, max_error, 
             if not shift[n, j].any():
                 continue
             for row in range(slow):
-                x, g, m = data[n, j * slow + row], gain[n, j * slow + row], mask[n, j * slow + row]
+                start = ((n * shift.shape[1] + j) * slow + row) * width
                 for k in range(blocks):
-                    a, b = k * fast, (k + 1) * fast
-                    _subtract(x[a:b], g[a:b], m[a:b], excluded, shift[n, j, k])
+                    _subtract(x, g, m, start + k * fast, fast, excluded, shift[n, j, k])
 
 
 @njit(nogil=True, cache=True)
-def _to_steps(x, g, m, excluded, steps):
-    """A row in whole steps; returns how many pixels take part."""
+def _to_steps(x, g, m, start, size, excluded, steps, rim):
+    """A row, from `start`, in whole steps, from `rim`; returns how many pixels take part."""
     count = np.int32(0)
-    for i in range(x.size):
+    for n in range(size):
+        # Indices without sign: others may count from the end, and are taken one by one.
+        i, to = np.uint64(start) + np.uint64(n), np.uint64(rim) + np.uint64(n)
         used = (g[i] == 0) & ((m[i] & excluded) == 0) & (np.abs(x[i]) < _REACH)
         # The limit comes before the cast: a float out of an integer's range has no defined value.
         value = x[i] if used else np.float32(0)
         whole = np.int16(np.int32(np.rint(value * np.float32(STEPS))))
-        steps[i] = whole if used else _UNUSED
+        steps[to] = whole if used else _UNUSED
         count = np.int32(count + np.int32(used))
     return count
 
@@ -319,6 +323,7 @@ def _line(counts, sums, noise):
 
 
 @njit(nogil=True, cache=True)
-def _subtract(x, g, m, excluded, shift):
-    for i in range(x.size):
+def _subtract(x, g, m, start, size, excluded, shift):
+    for n in range(size):
+        i = np.uint64(start) + np.uint64(n)
         x[i] -= shift if (g[i] == 0) & ((m[i] & excluded) == 0) else np.float32(0)
