@@ -20,7 +20,8 @@ def plot_spectra(result: Mapping[str, Any], title: str) -> None:
     for ax, name, counts, expected in zip(
         axes, result["sample_titles"], result["sample_counts"], result["sample_expected"], strict=True
     ):
-        ax.stairs(counts, edges, label="counts", linewidth=0.8)
+        # A logarithmic axis has no place for zero: below its end it may be anything.
+        ax.stairs(np.maximum(counts, 0.1), edges, label="counts", linewidth=0.8)
         if np.isfinite(expected).any():
             ax.plot(centres, expected, "--", label="fit", color="C3", linewidth=1.2)
         # Counts of nothing would pull the axis down to where nothing is to be seen.
