@@ -44,7 +44,7 @@ def test_corrected_files_are_the_same_and_the_last_job_makes_the_report(slurm, w
     where = ("--in-folder", raw, "--run", 4, "--out-folder", tmp_path / "cluster", "--appendix", 0)
     calibook("jungfrau", "correct", *where, store=store)  # no --slurm: the settings say so
     work = work_folder(tmp_path / "cluster")
-    wait_until(lambda: (work / "slurm" / "1" / "finished.json").exists(), 500)
+    wait_until(lambda: (work / "slurm" / "1" / "finished.json").exists(), 1200)
     assert len(hashes(tmp_path / "local")) == FILES
     assert hashes(tmp_path / "cluster") == hashes(tmp_path / "local")
     assert read_json(work / "slurm" / "1" / "finished.json")["problems"] == []
