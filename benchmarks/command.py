@@ -49,9 +49,10 @@ def comparisons(folder: Path) -> Iterator[Comparison]:
     def check() -> None:
         clean()
         correct(quick)
-        for path in files:
+        for module, path in zip(_MODULES, files, strict=True):
+            source = AGIPD.corrected_source.format(karabo_id=settings.karabo_id, module=module)
             with h5py.File(out / path.name.replace("RAW", "CORR")) as f:
-                image = f[f"INSTRUMENT/{settings.karabo_id}/DET/{int(path.name[15:17])}CH0:xtdf/image"]
+                image = f[f"INSTRUMENT/{source}/{AGIPD.index_group}"]
                 assert image["data"].shape == (_CELLS * _TRAINS, *AGIPD_SHAPE)
                 assert image["mask"].id.get_num_chunks() == _CELLS * _TRAINS
         assert len(list(out.glob("*.record.json"))) == len(files)
