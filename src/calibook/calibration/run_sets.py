@@ -41,7 +41,8 @@ class RunSet:
     ) -> RunSet:
         """Find files and read conditions. Raises BadParameter where two runs are the same."""
         if len(set(runs.values())) != len(runs):
-            raise BadParameter(f"{what} {', '.join(map(str, runs.values()))}: each needs a run of its own")
+            listed = ", ".join(f"{name}: {run}" for name, run in runs.items())
+            raise BadParameter(f"{what} {listed}; each needs a run of its own")
         files = {name: find_raw_files(in_folder, run, detector, modules) for name, run in runs.items()}
         karabo_id = find_karabo_id(next(iter(files.values())), detector, karabo_id)
         conditions = {
