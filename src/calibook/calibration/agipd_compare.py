@@ -13,7 +13,7 @@ from calibook.calibration.chips import by_chip
 from calibook.detectors.agipd import ASIC_SHAPE
 from calibook.detectors.base import Detector
 from calibook.procedures.tasks import Plan, Task
-from calibook.simulation.agipd_truth import QUANTISATION_VARIANCE
+from calibook.simulation.agipd_truth import QUANTISATION_VARIANCE, asic_maps
 from calibook.simulation.compare import (
     comparable_pixels,
     compare_counts,
@@ -38,7 +38,8 @@ CORRECTION_GOALS = {
 FEWEST_SAMPLES = 10_000
 """In a gain stage, to tell its bias: a sample of medium gain is known to 4 of 60 photons or so."""
 FAINT = 1.0
-"""Photons per pixel of the chips whose common mode is compared: in brighter ones it need not be found."""
+"""Photons per pixel of the chips whose common mode and counts are compared: in brighter ones
+it need not be found."""
 FEWEST_COUNTS = 400
 """Expected false or lost photons from which on their number is compared: its own spread then is 5 %."""
 
@@ -84,11 +85,11 @@ def compare_run(
     if whole and in_photons:
         true, measured, good = (
             np.stack([getattr(module, name) for module in whole], axis)
-            for name, axis in (("true", 1), ("measured", 1), ("good", 0))
+            for name, axis in (("true", 1), ("measured", 1), ("snowless", 0))
         )
         figures = {"all modules": compare_photons(true, measured, good, detector.gain_stages), **figures}
         for stage, name in enumerate(detector.gain_stages):
-            samples = sum(int(module.photons.frames[stage][module.good].sum()) for module in whole)
+            samples = sum(int(module.photons.frames[stage][module.snowless].sum()) for module in whole)
             if samples < FEWEST_SAMPLES:
                 del figures["all modules"][f"photon_bias_{name}"]
     # Where nothing was to be compared, e.g. in a stage that no pixel reached, there is no figure.
@@ -114,6 +115,7 @@ class _Module:
     truth, photons: an AgipdTruth, AgipdPhotons
     true, measured: f8 (gain, slow_scan, fast_scan), sums of photons; measured by measured stage
     good: bool (slow_scan, fast_scan), pixels that count
+    snowless: bool, same shape, those of them in which no snow fell: bright snow can't be told from light
     complete: all frames that the truth's sums are over were corrected
     """
 
@@ -129,6 +131,7 @@ class _Module:
         self.true = self.photons.photons
         self.measured = np.zeros_like(self.true)
         self.good = comparable_pixels(self.truth, self.photons)
+        self.snowless = self.good & (self.photons.snow == 0)
         self._number = {
             key: n for n, key in enumerate(zip(self.photons.train_id, self.photons.cell, strict=True))
         }
@@ -160,7 +163,9 @@ class _Module:
             gain = np.stack([self._kept[n][1] for n in kept])
             figures |= compare_stages(self.photons.first_stage[kept], gain, usable)
             if in_photons:
-                figures |= self._counts(kept, usable, photon_energy, threshold)
+                # Elsewhere shifts that can't be found add to the noise.
+                faint = usable & asic_maps(self._faint_chips())
+                figures |= self._counts(kept, faint, photon_energy, threshold)
         return figures
 
     def _counts(
