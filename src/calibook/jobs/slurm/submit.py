@@ -7,6 +7,7 @@ it starts, and does nothing.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -119,8 +120,9 @@ def recover(view: View, settings: SlurmSettings) -> None:
 
 
 def _finish_waits(view: View) -> bool:
-    """Whether the job that finishes the request is in the queue."""
-    return view.newest is not None and bool(view.active(view.newest.finish))
+    """Whether the job that finishes the request is in the queue; not the one that asks, which ends now."""
+    asks = os.environ.get("SLURM_JOB_ID")
+    return view.newest is not None and any(entry.job != asks for entry in view.active(view.newest.finish))
 
 
 def _sorted(
