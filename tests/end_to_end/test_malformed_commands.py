@@ -43,6 +43,10 @@ def simulate(*more: str, **changed: str | None) -> list[str]:
     return command("simulate jungfrau", {"out_folder": "out", "run": "5", "trains": "2"}, *more, **changed)
 
 
+def agipd(procedure: str, **changed: str | None) -> list[str]:
+    return command(f"agipd {procedure}", {"in_folder": "RAW", "out_folder": "out"}, **changed)
+
+
 def put(*more: str, **changed: str | None) -> list[str]:
     where = {"detector": "FXE_XAD_JF1M", "module_da": "JNGFR01", "in_folder": "RAW", "run": "1"}
     what = {"calibration": "Noise10Hz", "dims": "gain,slow_scan,fast_scan"}
@@ -144,6 +148,17 @@ MALFORMED: dict[str, tuple[list[str], tuple[str, ...]]] = {
     "limits of two stages": (dark(offset_low="1000,2000"), ("offset_low", "3")),
     "limits the wrong way round": (dark(noise_low="50,50,50"), ("noise", "50", "40")),
     "rounding what is no photons": (correct(round_photons="true"), ("round_photons", "unit", "photons")),
+    "two baselines": (
+        agipd("correct", run="4", blc_noise="true", blc_hmatch="true"),
+        ("blc_hmatch", "choose one"),
+    ),
+    "stripes nowhere": (agipd("correct", run="4", blc_stripes="true"), ("blc_stripe_rows",)),
+    "one flat field twice": (agipd("flatfield", runs="4,4"), ("runs=[4, 4]", "each run once")),
+    "a scan of seven runs": (agipd("pc", runs="1-7"), ("eight runs",)),
+    "misspelt estimator": (
+        agipd("correct", run="4", cm_estimator="windw"),
+        ("--cm-estimator", "did you mean window"),
+    ),
     # other commands
     "no trains to simulate": (simulate(trains="0"), ("--trains", "'0'", "1..100000")),
     "misspelt scene": (simulate(scene="ring"), ("--scene", "'ring'", "did you mean rings")),
