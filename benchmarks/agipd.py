@@ -15,7 +15,7 @@ from numba import njit
 from benchmarks.roof import Roof, in_threads
 from benchmarks.samples import AGIPD_SHAPE, agipd_constants, agipd_dark_frames, agipd_frames
 from benchmarks.timing import Comparison
-from calibook.calibration.agipd_correct import AgipdCorrection, ChipMode, correct_agipd_frames
+from calibook.calibration.agipd.correct import AgipdCorrection, ChipMode, correct_agipd_frames
 from calibook.detectors.agipd import ASIC_SHAPE
 from calibook.kernels import bits
 from calibook.kernels.analogue_gain import ADC_MAX, MAX_SIGNAL, correct_frames

@@ -16,7 +16,7 @@ from benchmarks.disk import copied, flush, forget
 from benchmarks.samples import AGIPD_SHAPE, agipd_frames, jungfrau_constants
 from benchmarks.stages import stages
 from benchmarks.timing import Comparison
-from calibook.calibration.agipd_correct import AgipdCorrection, cell_by_cell, correct_agipd_frames
+from calibook.calibration.agipd.correct import AgipdCorrection, cell_by_cell, correct_agipd_frames
 from calibook.calibration.correct import Correction, correct_file
 from calibook.calibration.workers import correct_all
 from calibook.detectors.agipd import AGIPD, signal_ranges

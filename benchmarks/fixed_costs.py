@@ -12,7 +12,7 @@ import nbformat
 import numpy as np
 
 from benchmarks.timing import Comparison, Figure, seconds
-from calibook.calibration.planning import plan_correction
+from calibook.calibration.planning.corrections import plan_correction
 from calibook.constants import Condition, Store, as_stored
 from calibook.detectors.jungfrau import JUNGFRAU
 from calibook.jobs.local import run_local

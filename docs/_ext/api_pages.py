@@ -40,15 +40,15 @@ def contents() -> dict[str, str]:
 
 def _room(room: str, about: str) -> str:
     package = importlib.import_module(f"calibook.{room}")
-    names = sorted(found.name for found in pkgutil.iter_modules(package.__path__) if not found.ispkg)
-    modules = [importlib.import_module(f"calibook.{room}.{name}") for name in names]
+    found = pkgutil.walk_packages(package.__path__, f"calibook.{room}.")
+    modules = [importlib.import_module(name) for name in sorted(f.name for f in found if not f.ispkg)]
     return f"{heading(room)}\n{plain(about)}\n\n" + "".join(_module(m) for m in modules if _has_api(m))
 
 
 def _module(module: ModuleType) -> str:
     options = "   :members:\n   :ignore-module-all:\n"
     name = module.__name__
-    return f"{heading(name.rpartition('.')[2], '-')}\n`{name}`\n\n.. automodule:: {name}\n{options}\n"
+    return f"{heading(name.split('.', 2)[-1], '-')}\n`{name}`\n\n.. automodule:: {name}\n{options}\n"
 
 
 def _has_api(module: ModuleType) -> bool:

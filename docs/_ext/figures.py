@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 from rest import code, plain, table
 
-from calibook.calibration.agipd_compare import CORRECTION_GOALS
-from calibook.calibration.agipd_dark_results import agipd_dark_figures
-from calibook.calibration.agipd_flatfield_results import FLAT_FIELD_GOALS, flat_field_figures
-from calibook.calibration.agipd_scan_results import SCAN_GOALS, scan_figures
-from calibook.calibration.figures import correction_figures, dark_figures
-from calibook.calibration.truth import truth_figures
+from calibook.calibration.agipd.compare import CORRECTION_GOALS
+from calibook.calibration.agipd.dark_results import agipd_dark_figures
+from calibook.calibration.agipd.flatfield_results import FLAT_FIELD_GOALS, flat_field_figures
+from calibook.calibration.agipd.scan_results import SCAN_GOALS, scan_figures
+from calibook.calibration.summaries.figures import correction_figures, dark_figures
+from calibook.calibration.summaries.truth import truth_figures
 from calibook.detectors.agipd import AGIPD
 from calibook.detectors.base import Detector
 from calibook.detectors.jungfrau import JUNGFRAU

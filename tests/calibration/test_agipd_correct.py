@@ -6,9 +6,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from calibook.calibration import agipd_constants
-from calibook.calibration.agipd_constants import GainOptions, StageOptions, pack_agipd
-from calibook.calibration.agipd_correct import (
+from calibook.calibration.agipd import constants as agipd_constants
+from calibook.calibration.agipd.constants import GainOptions, StageOptions, pack_agipd
+from calibook.calibration.agipd.correct import (
     AgipdCorrection,
     ChipMode,
     cell_by_cell,

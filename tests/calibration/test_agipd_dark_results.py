@@ -7,8 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from calibook.calibration.agipd_dark_results import agipd_dark_figures, agipd_dark_results
-from calibook.calibration.agipd_darks import AgipdDarks
+from calibook.calibration.agipd.dark_results import agipd_dark_figures, agipd_dark_results
+from calibook.calibration.agipd.darks import AgipdDarks
 from calibook.detectors.agipd import AGIPD
 from calibook.procedures.tasks import Task
 

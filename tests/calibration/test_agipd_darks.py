@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from calibook.calibration import agipd_darks
-from calibook.calibration.agipd_darks import (
+from calibook.calibration.agipd import darks as agipd_darks
+from calibook.calibration.agipd.darks import (
     LIMITS,
     characterise_agipd_darks,
     gain_separation_errors,

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from calibook.calibration.agipd_flatfield import FlatFieldLimits, flat_field_gains, joined
+from calibook.calibration.agipd.flatfield import FlatFieldLimits, flat_field_gains, joined
 from calibook.detectors.bad_pixels import BadPixels
 from calibook.errors import BadParameter
 from calibook.kernels.peaks import GOOD, IMPOSSIBLE, NO_ENTRIES, NOT_CONVERGED, PeakFits

@@ -5,13 +5,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from calibook.calibration.agipd_flatfield import FlatField
-from calibook.calibration.agipd_flatfield_results import cut_rows, flat_field_figures, flat_field_results
-from calibook.calibration.agipd_gains import FLAT_FIELD, PULSED_CAPACITOR
-from calibook.calibration.agipd_scan import ModuleScan
-from calibook.calibration.agipd_scan_results import scan_figures
-from calibook.calibration.agipd_spectra import ModuleFlatField, PeakOptions, typical_values
-from calibook.calibration.gain_results import gain_truth, pick_pixels
+from calibook.calibration.agipd.flatfield import FlatField
+from calibook.calibration.agipd.flatfield_results import cut_rows, flat_field_figures, flat_field_results
+from calibook.calibration.agipd.gains import FLAT_FIELD, PULSED_CAPACITOR
+from calibook.calibration.agipd.scan import ModuleScan
+from calibook.calibration.agipd.scan_results import scan_figures
+from calibook.calibration.agipd.spectra import ModuleFlatField, PeakOptions, typical_values
+from calibook.calibration.summaries.gains import gain_truth, pick_pixels
 from calibook.detectors.agipd import SLOPES_PC
 from calibook.detectors.bad_pixels import BadPixels
 from calibook.errors import BadParameter

@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from calibook.calibration.agipd_pc import medium_shift, relative_gains, scan_constants
-from calibook.calibration.agipd_scan import ScanOptions, characterise_scan
+from calibook.calibration.agipd.pc import medium_shift, relative_gains, scan_constants
+from calibook.calibration.agipd.scan import ScanOptions, characterise_scan
 from calibook.detectors.agipd import AGIPD, SLOPES_PC
 from calibook.detectors.bad_pixels import BadPixels
 from calibook.errors import BadInput, BadParameter

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from calibook.calibration.agipd_runs import detector_of_run
+from calibook.calibration.agipd.runs import detector_of_run
 from calibook.detectors.agipd import AGIPD, AGIPD_500K, agipd_of
 from calibook.errors import BadParameter
 from calibook.simulation.agipd import simulate_run

@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from calibook.calibration.agipd_correct import ChipMode
-from calibook.calibration.agipd_spectra import TYPICAL_UNITS, PeakOptions, characterise_flat_field
+from calibook.calibration.agipd.correct import ChipMode
+from calibook.calibration.agipd.spectra import TYPICAL_UNITS, PeakOptions, characterise_flat_field
 from calibook.detectors.agipd import AGIPD
 from calibook.detectors.bad_pixels import BadPixels
 from calibook.errors import BadParameter

@@ -9,8 +9,8 @@ from functools import cache
 import numpy as np
 import pytest
 
-from calibook.calibration.agipd_constants import GainOptions, StageOptions, pack_agipd
-from calibook.calibration.agipd_correct import (
+from calibook.calibration.agipd.constants import GainOptions, StageOptions, pack_agipd
+from calibook.calibration.agipd.correct import (
     AgipdCorrection,
     ChipMode,
     Shifts,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from calibook.calibration.chips import (
+from calibook.calibration.summaries.chips import (
     bad_share_by_chip,
     by_chip,
     cells_as_text,

@@ -11,7 +11,7 @@ import pytest
 
 from calibook.calibration.correct import CommonMode, Correction, correct_file
 from calibook.calibration.load import combine_bad_pixels, load_constants
-from calibook.calibration.planning import plan_correction
+from calibook.calibration.planning.corrections import plan_correction
 from calibook.detectors.bad_pixels import BadPixels
 from calibook.errors import BadInput, ConstantDamaged, NoConstants
 from calibook.kernels.packing import pack_constants

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from calibook.calibration.dark_planning import plan_darks
 from calibook.calibration.darks import characterise_darks
 from calibook.calibration.made import made_constants, put_constants
+from calibook.calibration.planning.darks import plan_darks
 from calibook.errors import BadInput
 
 CODES = (0, 1, 3)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from calibook.calibration.dark_planning import plan_darks
-from calibook.calibration.planning import plan_correction
+from calibook.calibration.planning.corrections import plan_correction
+from calibook.calibration.planning.darks import plan_darks
 from calibook.errors import BadInput, BadParameter, NoConstants
 
 SHAPE = (3, 1, 16, 64)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from calibook.calibration.resources import raw_size_mb
-from calibook.calibration.simulation_planning import plan_simulation
+from calibook.calibration.planning.resources import raw_size_mb
+from calibook.calibration.planning.simulations import plan_simulation
 from calibook.detectors.agipd import AGIPD, AGIPD_500K
 from calibook.detectors.jungfrau import JUNGFRAU
 from calibook.simulation.agipd import simulate_run as simulate_agipd

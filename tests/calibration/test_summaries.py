@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from calibook.calibration.figures import correction_figures, dark_figures
 from calibook.calibration.metadata import write_correction_metadata
-from calibook.calibration.overview import bad_pixel_table, by_module, combined, mask_map
-from calibook.calibration.results import load_results, save_results
-from calibook.calibration.truth import truth_figures
+from calibook.calibration.summaries.figures import correction_figures, dark_figures
+from calibook.calibration.summaries.overview import bad_pixel_table, by_module, combined, mask_map
+from calibook.calibration.summaries.results import load_results, save_results
+from calibook.calibration.summaries.truth import truth_figures
 from calibook.detectors.bad_pixels import BadPixels
 from calibook.detectors.jungfrau import JUNGFRAU
 from calibook.procedures.tasks import Plan, Task

@@ -16,9 +16,9 @@ import numpy as np
 import pytest
 from commands import calibook, figures, work_folder
 
-from calibook.calibration.agipd_constants import pack_agipd, wanted_constants
+from calibook.calibration.agipd.constants import pack_agipd, wanted_constants
 from calibook.calibration.load import TaskConstants, load_constants
-from calibook.calibration.planning import plan_correction
+from calibook.calibration.planning.corrections import plan_correction
 from calibook.detectors.agipd import AGIPD, SLOPES_PC
 from calibook.files import read_json
 from calibook.simulation.truth_files import read_truth, truth_path

@@ -11,7 +11,7 @@ from math import prod
 
 import numpy as np
 
-from calibook.calibration.resources import BUFFERED_BYTES
+from calibook.calibration.planning.resources import BUFFERED_BYTES
 from calibook.calibration.workers import worker_threads
 from calibook.detectors.base import Detector
 from calibook.errors import BadInput

@@ -10,7 +10,7 @@ from math import prod
 
 import numpy as np
 
-from calibook.calibration.resources import BUFFERED_BYTES
+from calibook.calibration.planning.resources import BUFFERED_BYTES
 from calibook.calibration.tally import Tally
 from calibook.runs.corrected_file import CorrectedWriter
 from calibook.runs.direct import aligned_empty

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from math import prod
 from pathlib import Path
 
-from calibook.calibration.pins import Pins, Wanted
-from calibook.calibration.planning import check_geometry, run_facts
-from calibook.calibration.resources import BUFFERED_BYTES
-from calibook.calibration.run_sets import RunSet
+from calibook.calibration.planning.corrections import check_geometry, run_facts
+from calibook.calibration.planning.pins import Pins, Wanted
+from calibook.calibration.planning.resources import BUFFERED_BYTES
+from calibook.calibration.planning.run_sets import RunSet
 from calibook.constants import Store
 from calibook.detectors.base import ConditionValue, Detector
 from calibook.procedures.tasks import Plan, Task

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from calibook.calibration.agipd_correct import Shifts
+from calibook.calibration.agipd.correct import Shifts
 from calibook.detectors.agipd import ASIC_SHAPE, SIGNAL_PLANE
 from calibook.detectors.bad_pixels import INFORMATIONAL
 from calibook.kernels.bits import ALL

@@ -8,7 +8,7 @@ from typing import Any
 import matplotlib.pyplot as plt
 import numpy as np
 
-from calibook.calibration.plots import plot_lines, table_of
+from calibook.calibration.summaries.plots import plot_lines, table_of
 from calibook.detectors.agipd import SLOPES_PC
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import matplotlib.pyplot as plt
 import numpy as np
 
-from calibook.calibration.plots import middle
+from calibook.calibration.summaries.plots import middle
 from calibook.kernels.frame_samples import PLANE_BIN_WIDTH
 
 

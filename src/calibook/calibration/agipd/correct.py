@@ -85,7 +85,7 @@ class ChipMode:
 class AgipdCorrection:
     """What is done to every frame.
 
-    constants: of `agipd_constants.pack_agipd`
+    constants: of `agipd.constants.pack_agipd`
     nan_bits: data becomes NaN where the mask has one of these bits
     medium_not_negative: medium signals below their offset count as 0
     fixed_stage: of a run in a fixed-gain mode; None for adaptive gain

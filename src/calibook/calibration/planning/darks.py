@@ -7,10 +7,10 @@ from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
-from calibook.calibration.pins import Pins
-from calibook.calibration.planning import check_geometry, run_facts
-from calibook.calibration.resources import dark_memory_mb, dark_size_mb
-from calibook.calibration.run_sets import RunSet
+from calibook.calibration.planning.corrections import check_geometry, run_facts
+from calibook.calibration.planning.pins import Pins
+from calibook.calibration.planning.resources import dark_memory_mb, dark_size_mb
+from calibook.calibration.planning.run_sets import RunSet
 from calibook.constants import Store
 from calibook.detectors.base import ConditionValue, Detector
 from calibook.errors import BadParameter

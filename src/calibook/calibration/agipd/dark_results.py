@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from calibook.calibration.agipd_darks import AgipdDarks, gain_separation
-from calibook.calibration.chips import bad_share_by_chip, noise_by_chip
-from calibook.calibration.dark_results import SHOWN_CELL, dark_results, medians_of
-from calibook.calibration.figures import Results, dark_figures
+from calibook.calibration.agipd.darks import AgipdDarks, gain_separation
+from calibook.calibration.summaries.chips import bad_share_by_chip, noise_by_chip
+from calibook.calibration.summaries.darks import SHOWN_CELL, dark_results, medians_of
+from calibook.calibration.summaries.figures import Results, dark_figures
 from calibook.detectors.agipd import ASIC_SHAPE
 from calibook.detectors.base import Detector
 from calibook.procedures.tasks import Task

@@ -22,10 +22,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from calibook.calibration.agipd_runs import has_fixed_gain
+from calibook.calibration.agipd.runs import has_fixed_gain
 from calibook.calibration.dark_limits import DarkLimits, bad_pixels_of_darks
 from calibook.calibration.darks import unbiased
-from calibook.calibration.resources import BUFFERED_BYTES
+from calibook.calibration.planning.resources import BUFFERED_BYTES
 from calibook.calibration.workers import worker_threads
 from calibook.detectors.agipd import GAIN_PLANE, SIGNAL_PLANE
 from calibook.detectors.bad_pixels import BadPixels

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from calibook.calibration.dark_results import DarkMaps
+from calibook.calibration.summaries.darks import DarkMaps
 from calibook.detectors.base import Detector
 from calibook.procedures.tasks import Plan, Task
 from calibook.reports.verdict import Figure

@@ -10,8 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 
-from calibook.calibration.pins import Pins, Wanted
-from calibook.calibration.resources import corrected_size_mb, correction_memory_mb
+from calibook.calibration.planning.pins import Pins, Wanted
+from calibook.calibration.planning.resources import corrected_size_mb, correction_memory_mb
 from calibook.constants import Store
 from calibook.detectors.base import ConditionValue, Detector
 from calibook.detectors.geometry import geometry_of

@@ -7,8 +7,8 @@ from functools import partial
 
 import numpy as np
 
-from calibook.calibration.agipd_correct import AgipdCorrection, Baseline
-from calibook.calibration.agipd_first_pass import Selection, cells_of
+from calibook.calibration.agipd.correct import AgipdCorrection, Baseline
+from calibook.calibration.agipd.first_pass import Selection, cells_of
 from calibook.detectors.bad_pixels import INFORMATIONAL
 from calibook.detectors.base import Detector
 from calibook.errors import BadParameter

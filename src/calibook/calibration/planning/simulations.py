@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from calibook.calibration.resources import raw_size_mb
+from calibook.calibration.planning.resources import raw_size_mb
 from calibook.detectors.base import Detector
 from calibook.procedures.tasks import Plan, Task
 from calibook.simulation.recording import files_of_run

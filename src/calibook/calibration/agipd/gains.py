@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from calibook.calibration.gain_planning import GainKind
+from calibook.calibration.planning.gains import GainKind
 from calibook.detectors.agipd import SLOPES_PC, fixed_stage
 from calibook.detectors.base import ConditionValue
 from calibook.errors import BadParameter

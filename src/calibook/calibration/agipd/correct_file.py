@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from calibook.calibration.agipd_correct import AgipdCorrection, cell_by_cell, correct_agipd_frames
-from calibook.calibration.agipd_first_pass import Selection, cells_of
-from calibook.calibration.agipd_samples import AgipdSamples
+from calibook.calibration.agipd.correct import AgipdCorrection, cell_by_cell, correct_agipd_frames
+from calibook.calibration.agipd.first_pass import Selection, cells_of
+from calibook.calibration.agipd.samples import AgipdSamples
 from calibook.calibration.correct_task import corrected_file
 from calibook.calibration.workers import correct_all
 from calibook.detectors.base import Detector

@@ -13,7 +13,7 @@ from threading import Lock
 
 import numpy as np
 
-from calibook.calibration.agipd_correct import (
+from calibook.calibration.agipd.correct import (
     AgipdCorrection,
     add_to_cell_sums,
     cell_by_cell,
@@ -36,7 +36,7 @@ _BLOCK_FRAMES = 64
 
 @dataclass(frozen=True)
 class Selection:
-    """Which frames of a file are corrected, see `agipd_correct.select_frames`."""
+    """Which frames of a file are corrected, see `agipd.correct.select_frames`."""
 
     max_pulses: Sequence[int] = ()
     lit_pulses: Sequence[int] | None = None

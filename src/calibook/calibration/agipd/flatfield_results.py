@@ -6,10 +6,17 @@ from typing import Any
 
 import numpy as np
 
-from calibook.calibration.agipd_flatfield import FlatField
-from calibook.calibration.agipd_spectra import ModuleFlatField, PeakOptions
-from calibook.calibration.figures import Results
-from calibook.calibration.gain_results import bit_counts, gain_truth, largest, mean, pick_pixels, true_module
+from calibook.calibration.agipd.flatfield import FlatField
+from calibook.calibration.agipd.spectra import ModuleFlatField, PeakOptions
+from calibook.calibration.summaries.figures import Results
+from calibook.calibration.summaries.gains import (
+    bit_counts,
+    gain_truth,
+    largest,
+    mean,
+    pick_pixels,
+    true_module,
+)
 from calibook.detectors.bad_pixels import BadPixels
 from calibook.kernels.peaks import expected_counts
 from calibook.procedures.tasks import Task
@@ -29,7 +36,7 @@ def flat_field_results(task: Task, found: ModuleFlatField, options: PeakOptions)
     gain, gain_error: f4 (slow_scan, fast_scan), ADU/keV, bad: u4 likewise, of the first cell
         that has frames
     frames: i8 (cell,); bad_share: f8 (cell,); bit_counts: i8 (1, 32), over all cells
-    typical_*: f8 (cell,), see `agipd_spectra.typical_values`
+    typical_*: f8 (cell,), see `agipd.spectra.typical_values`
     cut_names: (cut,); cuts: i8 (cut, cell), pixels that each cut took
     sample_titles, sample_counts, sample_expected: (sample,), (sample, bin) twice: spectra
         of some pixels with what their fits expect; centres: (bin,), ADU

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from calibook.calibration.agipd_pc import medium_shift, relative_gains
+from calibook.calibration.agipd.pc import medium_shift, relative_gains
 from calibook.calibration.workers import worker_threads
 from calibook.detectors.agipd import ADC_BLOCK_SHAPE, fixed_stage
 from calibook.detectors.bad_pixels import BadPixels

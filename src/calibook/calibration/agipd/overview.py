@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from calibook.calibration.chips import cells_as_text
-from calibook.calibration.overview import combined
+from calibook.calibration.summaries.chips import cells_as_text
+from calibook.calibration.summaries.overview import combined
 
 Result = Mapping[str, Any]
 _BAD_SHARE = 0.1

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from calibook.calibration.chips import by_chip
+from calibook.calibration.summaries.chips import by_chip
 from calibook.detectors.agipd import ASIC_SHAPE
 from calibook.detectors.base import Detector
 from calibook.procedures.tasks import Plan, Task

@@ -18,10 +18,10 @@ from math import ceil, prod
 
 import numpy as np
 
-from calibook.calibration.agipd_constants import GainOptions, pack_agipd
-from calibook.calibration.agipd_correct import AgipdCorrection, ChipMode, correct_agipd_frames
-from calibook.calibration.agipd_flatfield import FlatField, FlatFieldLimits, flat_field_gains, joined
-from calibook.calibration.resources import threads_within
+from calibook.calibration.agipd.constants import GainOptions, pack_agipd
+from calibook.calibration.agipd.correct import AgipdCorrection, ChipMode, correct_agipd_frames
+from calibook.calibration.agipd.flatfield import FlatField, FlatFieldLimits, flat_field_gains, joined
+from calibook.calibration.planning.resources import threads_within
 from calibook.calibration.workers import worker_threads
 from calibook.detectors.bad_pixels import BadPixels
 from calibook.detectors.base import Detector

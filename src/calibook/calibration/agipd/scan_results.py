@@ -6,9 +6,16 @@ from typing import Any
 
 import numpy as np
 
-from calibook.calibration.agipd_scan import ModuleScan, open_scan
-from calibook.calibration.figures import Results
-from calibook.calibration.gain_results import bit_counts, gain_truth, largest, mean, pick_pixels, true_module
+from calibook.calibration.agipd.scan import ModuleScan, open_scan
+from calibook.calibration.summaries.figures import Results
+from calibook.calibration.summaries.gains import (
+    bit_counts,
+    gain_truth,
+    largest,
+    mean,
+    pick_pixels,
+    true_module,
+)
 from calibook.detectors.agipd import GAIN_PLANE, SIGNAL_PLANE, SLOPES_PC
 from calibook.detectors.bad_pixels import BadPixels
 from calibook.detectors.base import Detector

@@ -1,0 +1,1 @@
+"""What tasks leave for the summary of their run, and the tables, pictures and figures made of it."""
