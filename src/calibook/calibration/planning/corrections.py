@@ -7,14 +7,13 @@ A plan is made from metadata alone. Every constant of a request is pinned here
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
 from pathlib import Path
 
+from calibook.calibration.planning.common import check_geometry, run_facts
 from calibook.calibration.planning.pins import Pins, Wanted
 from calibook.calibration.planning.resources import corrected_size_mb, correction_memory_mb
 from calibook.constants import Store
 from calibook.detectors.base import ConditionValue, Detector
-from calibook.detectors.geometry import geometry_of
 from calibook.procedures.tasks import Plan, Task
 from calibook.runs.conditions import RunConditions, read_conditions
 from calibook.runs.discover import RawFile, find_karabo_id, find_raw_files, missing_files
@@ -51,34 +50,13 @@ def plan_correction(
     found = read_conditions(in_folder, run, detector, karabo_id, control_source)
     pins = Pins(Store(store or None), detector, found, strategy, frozen)
     wanted = constants(found.conditions) if callable(constants) else constants
-    out, memory_mb = Path(out_folder).resolve(), correction_memory_mb(detector, found.conditions)
-    tasks = []
-    for file in files:
-        indices, missing = pins.of(file.aggregator, wanted)
-        about = {
-            "module": file.module,
-            "sequence": file.sequence,
-            "karabo_id": karabo_id,
-            "started": found.start.isoformat(timespec="milliseconds"),
-            "conditions": found.conditions,
-            "missing_constants": missing,
-        }
-        tasks.append(
-            Task(
-                name=f"{file.aggregator}-S{file.sequence:05d}",
-                about=about,
-                inputs=[str(file.path)],
-                outputs=[f"{out}/{_corrected_name(file)}"],
-                constants=indices,
-                memory_mb=memory_mb,
-            )
-        )
+    tasks = _tasks(files, found, pins, wanted, Path(out_folder).resolve())
     pins.refuse_if_nothing_found(tasks)
     return Plan(
         tasks=tasks,
         facts={
-            **run_facts(detector, karabo_id, [run], files, in_folder, found),
-            "corrected data": str(out),
+            **run_facts(detector, found, in_folder, [run], files),
+            "corrected data": str(Path(out_folder).resolve()),
             "constants store": str(pins.store.folder),
         },
         conditions=detector.shown(found.conditions),
@@ -88,34 +66,22 @@ def plan_correction(
     )
 
 
-def check_geometry(detector: Detector, geometry_file: str) -> None:
-    """Better now than after all tasks, when the pictures are made."""
-    if geometry_file:
-        geometry_of(detector, (), geometry_file)
-
-
-def _corrected_name(file: RawFile) -> str:
-    return str(corrected_name(FileName("RAW", file.run, file.aggregator, file.sequence)))
-
-
-def run_facts(
-    detector: Detector,
-    karabo_id: str,
-    runs: Sequence[int],
-    files: Sequence[RawFile],
-    in_folder: str,
-    found: RunConditions,
-) -> dict[str, str]:
-    aggregators = sorted({file.aggregator for file in files})
-    return {
-        "detector": f"{karabo_id} ({detector.title})",
-        "run" if len(runs) == 1 else "runs": ", ".join(str(run) for run in runs),
-        "first train": _minutes(found.start),
-        "modules": f"{len(aggregators)}: {', '.join(aggregators)}",
-        "raw files": str(len(files)),
-        "raw data": str(Path(in_folder).resolve()),
-    }
-
-
-def _minutes(time: datetime) -> str:
-    return time.strftime("%Y-%m-%d %H:%M:%S UTC")
+def _tasks(
+    files: Sequence[RawFile], found: RunConditions, pins: Pins, wanted: Wanted, out: Path
+) -> list[Task]:
+    memory_mb = correction_memory_mb(pins.detector, found.conditions)
+    tasks = []
+    for file in files:
+        constants, missing = pins.of(file.aggregator, wanted)
+        about = {
+            "module": file.module,
+            "sequence": file.sequence,
+            "karabo_id": found.karabo_id,
+            "started": found.start.isoformat(timespec="milliseconds"),
+            "conditions": found.conditions,
+            "missing_constants": missing,
+        }
+        name = f"{file.aggregator}-S{file.sequence:05d}"
+        output = corrected_name(FileName("RAW", file.run, file.aggregator, file.sequence))
+        tasks.append(Task(name, about, [str(file.path)], [f"{out}/{output}"], constants, memory_mb))
+    return tasks

@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
-from pathlib import Path
 
-from calibook.calibration.planning.corrections import check_geometry, run_facts
+from calibook.calibration.planning.characterisations import plan_characterisation
+from calibook.calibration.planning.common import check_geometry
 from calibook.calibration.planning.pins import Pins
-from calibook.calibration.planning.resources import dark_memory_mb, dark_size_mb
+from calibook.calibration.planning.resources import dark_bytes, dark_memory_mb
 from calibook.calibration.planning.run_sets import RunSet
 from calibook.constants import Store
 from calibook.detectors.base import ConditionValue, Detector
 from calibook.errors import BadParameter
-from calibook.procedures.tasks import Plan, Task
+from calibook.procedures.tasks import Plan
 from calibook.runs.conditions import RunConditions
 
 
@@ -43,46 +43,19 @@ def plan_darks(
     taken = RunSet.read("dark runs", detector, in_folder, runs, modules, karabo_id, control_source)
     taken.refuse_different(but_for={"Gain mode"})
     _right_modes(runs, taken.conditions)
-    found, begin, incomplete = taken.first, taken.begin, taken.incomplete()
     # Strictly before these darks, or a second run would find what the first one made.
-    before = replace(found, start=begin - timedelta(milliseconds=1))
-    pins = Pins(Store(store or None), detector, before, "prior", "")
-    common = {
-        "karabo_id": found.karabo_id,
-        "begin": begin.isoformat(timespec="milliseconds"),
-        "conditions": found.conditions,
-        "valid_for": _valid_for(runs, taken.conditions),
-        "store": str(pins.store.folder),
-    }
-    tasks = []
-    for aggregator in sorted({file.aggregator for file in taken.every_file} - set(incomplete)):
-        about = {
-            **common,
-            **taken.about(aggregator),
-            "karabo_da": aggregator,
-            "unit": pins.store.unit_of(found.karabo_id, aggregator, begin),
-        }
-        tasks.append(
-            Task(
-                name=aggregator,
-                about=about,
-                inputs=[path for paths in about["files"].values() for path in paths],
-                outputs=[str(Path(out_folder).resolve() / _dark_name(runs.values(), aggregator))],
-                constants=pins.of(aggregator, dict.fromkeys(constants, False))[0],
-                memory_mb=dark_memory_mb(detector, found.conditions),
-            )
-        )
-    return Plan(
-        tasks=tasks,
-        facts={
-            **run_facts(detector, found.karabo_id, list(runs.values()), taken.every_file, in_folder, found),
-            "gain stages": ", ".join(f"{stage}: run {run}" for stage, run in runs.items()),
-            "constants store": str(pins.store.folder),
-        },
-        conditions=detector.shown(found.conditions),
-        constants=pins.entries,
-        problems=incomplete,
-        space_mb=dark_size_mb(detector, found.conditions, len(tasks)),
+    before = replace(taken.first, start=taken.begin - timedelta(milliseconds=1))
+    return plan_characterisation(
+        detector,
+        taken,
+        Pins(Store(store or None), detector, before, "prior", ""),
+        dict.fromkeys(constants, False),
+        makes="DARK",
+        out_folder=out_folder,
+        valid_for=_valid_for(runs, taken.conditions),
+        memory_mb=dark_memory_mb(detector, taken.first.conditions),
+        module_bytes=dark_bytes(detector, taken.first.conditions),
+        facts={"gain stages": ", ".join(f"{stage}: run {run}" for stage, run in runs.items())},
     )
 
 
@@ -114,7 +87,3 @@ def _valid_for(runs: Mapping[str, int], read: Mapping[str, RunConditions]) -> li
             "some with forced switching; give three runs of one kind"
         )
     return [{**first, "Gain mode": mode} for mode in sorted({1.0, *map(float, fixed)})]
-
-
-def _dark_name(runs: Iterable[int], aggregator: str) -> str:
-    return f"DARK-{'-'.join(f'R{run:04d}' for run in runs)}-{aggregator}.json"

@@ -4,20 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from math import prod
-from pathlib import Path
 
-from calibook.calibration.planning.corrections import check_geometry, run_facts
+from calibook.calibration.planning.characterisations import plan_characterisation
+from calibook.calibration.planning.common import check_geometry
 from calibook.calibration.planning.pins import Pins, Wanted
-from calibook.calibration.planning.resources import BUFFERED_BYTES
+from calibook.calibration.planning.resources import gain_bytes, gain_memory_mb
 from calibook.calibration.planning.run_sets import RunSet
 from calibook.constants import Store
 from calibook.detectors.base import ConditionValue, Detector
-from calibook.procedures.tasks import Plan, Task
-
-_MB = 1 << 20
-# Of a pixel and memory cell: five thresholds in double precision, twice, and what is packed already.
-_LARGEST_CONSTANT_BYTES = 5 * 8 * 2 + 32
+from calibook.procedures.tasks import Plan
 
 
 @dataclass(frozen=True)
@@ -61,52 +56,15 @@ def plan_gains(
     check_geometry(detector, geometry_file)
     taken = RunSet.read(kind.what, detector, in_folder, runs, modules, karabo_id, control_source)
     taken.refuse_different()
-    first, begin, incomplete = taken.first, taken.begin, taken.incomplete()
-    samples = int(first.conditions["Memory cells"]) * prod(detector.module_shape)
-    wanted = kind.needs(first.conditions)
-    pins = Pins(Store(store or None), detector, first, strategy, frozen)
-    tasks = []
-    for aggregator in sorted({file.aggregator for file in taken.every_file} - set(incomplete)):
-        indices, missing = pins.of(aggregator, wanted)
-        about = {
-            **taken.about(aggregator),
-            "karabo_da": aggregator,
-            "karabo_id": first.karabo_id,
-            "unit": pins.store.unit_of(first.karabo_id, aggregator, begin),
-            "begin": begin.isoformat(timespec="milliseconds"),
-            "conditions": first.conditions,
-            "valid_for": [first.conditions],
-            "store": str(pins.store.folder),
-            "missing_constants": missing,
-        }
-        tasks.append(
-            Task(
-                name=aggregator,
-                about=about,
-                inputs=[path for paths in about["files"].values() for path in paths],
-                outputs=[str(Path(out_folder).resolve() / _list_name(kind, runs, aggregator))],
-                constants=indices,
-                memory_mb=_memory_mb(samples),
-            )
-        )
-    pins.refuse_if_nothing_found(tasks)
-    return Plan(
-        tasks=tasks,
-        facts={
-            **run_facts(detector, first.karabo_id, list(runs.values()), taken.every_file, in_folder, first),
-            "constants store": str(pins.store.folder),
-        },
-        conditions=detector.shown(first.conditions),
-        constants=pins.entries,
-        problems=incomplete,
-        space_mb=len(tasks) * samples * sum(kind.makes.values()) // _MB,
+    conditions = taken.first.conditions
+    return plan_characterisation(
+        detector,
+        taken,
+        Pins(Store(store or None), detector, taken.first, strategy, frozen),
+        kind.needs(conditions),
+        makes=next(iter(kind.makes)),
+        out_folder=out_folder,
+        valid_for=[conditions],
+        memory_mb=gain_memory_mb(detector, conditions),
+        module_bytes=gain_bytes(detector, conditions, sum(kind.makes.values())),
     )
-
-
-def _memory_mb(samples: int) -> int:
-    """A large dark constant while it is read, or the results while they are put, and frames in work."""
-    return 400 + (samples * _LARGEST_CONSTANT_BYTES + 2 * BUFFERED_BYTES) // _MB
-
-
-def _list_name(kind: GainKind, runs: Mapping[str, int], aggregator: str) -> str:
-    return f"{next(iter(kind.makes))}-{'-'.join(f'R{run:04d}' for run in runs.values())}-{aggregator}.json"

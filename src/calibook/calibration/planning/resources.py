@@ -15,6 +15,8 @@ _MB = 1 << 20
 _WORKERS = 8
 # Interpreter, libraries and compiled kernels of a notebook's kernel, measured.
 _BASE_MEMORY_MB = 400
+# Of a pixel and memory cell: five thresholds in double precision, twice, and what is packed already.
+_LARGEST_CONSTANT_BYTES = 5 * 8 * 2 + 32
 
 
 def threads_within(threads: int, bytes_each: int, together: int = 2 * BUFFERED_BYTES) -> int:
@@ -28,7 +30,7 @@ def correction_memory_mb(detector: Detector, conditions: Mapping[str, ConditionV
     Of detectors with a gain plane also thresholds, and the slopes of all stages while they are packed.
     """
     of_pixel = len(detector.gain_stages) * (12 + 16) + (36 if detector.planes else 0)
-    constants = _cells(conditions) * _pixels(detector) * of_pixel
+    constants = _samples(detector, conditions) * of_pixel
     statistics = _WORKERS * _pixels(detector) * 20
     return _BASE_MEMORY_MB + (constants + BUFFERED_BYTES + statistics) // _MB
 
@@ -41,8 +43,14 @@ def dark_memory_mb(detector: Detector, conditions: Mapping[str, ConditionValue])
     """
     stages = len(detector.gain_stages)
     of_pixel = stages * 20 + _levels(detector) * 12 if detector.planes else stages * 48 + 28
-    maps = _cells(conditions) * _pixels(detector) * of_pixel
+    maps = _samples(detector, conditions) * of_pixel
     return _BASE_MEMORY_MB + (maps + 2 * BUFFERED_BYTES) // _MB
+
+
+def gain_memory_mb(detector: Detector, conditions: Mapping[str, ConditionValue]) -> int:
+    """A large dark constant while it is read, or the results while they are put, and frames in work."""
+    constant = _samples(detector, conditions) * _LARGEST_CONSTANT_BYTES
+    return _BASE_MEMORY_MB + (constant + 2 * BUFFERED_BYTES) // _MB
 
 
 def corrected_size_mb(detector: Detector, files: Sequence[RawFile]) -> int:
@@ -51,10 +59,14 @@ def corrected_size_mb(detector: Detector, files: Sequence[RawFile]) -> int:
     return int(raw * 4.4 / (_itemsize(detector.image_keys) * prod(detector.planes))) // _MB
 
 
-def dark_size_mb(detector: Detector, conditions: Mapping[str, ConditionValue], modules: int) -> int:
-    """Offset, noise (f8) and bad pixels (u4) of all modules, and thresholds (f8) of gain planes."""
-    of_pixel = len(detector.gain_stages) * 20 + _levels(detector) * 8
-    return modules * _cells(conditions) * _pixels(detector) * of_pixel // _MB
+def dark_bytes(detector: Detector, conditions: Mapping[str, ConditionValue]) -> int:
+    """Offset, noise (f8) and bad pixels (u4) of a module, and thresholds (f8) of gain planes."""
+    return _samples(detector, conditions) * (len(detector.gain_stages) * 20 + _levels(detector) * 8)
+
+
+def gain_bytes(detector: Detector, conditions: Mapping[str, ConditionValue], of_sample: int) -> int:
+    """Constants of a module, with so many bytes per pixel and memory cell."""
+    return _samples(detector, conditions) * of_sample
 
 
 def raw_size_mb(detector: Detector, frames: int) -> int:
@@ -75,5 +87,6 @@ def _itemsize(keys: Mapping[str, str]) -> int:
     return sum(int(dtype[1:]) for dtype in keys.values())
 
 
-def _cells(conditions: Mapping[str, ConditionValue]) -> int:
-    return int(conditions.get("Memory Cells", conditions.get("Memory cells", 1)))
+def _samples(detector: Detector, conditions: Mapping[str, ConditionValue]) -> int:
+    """Pixels of a module in all memory cells."""
+    return int(conditions.get("Memory Cells", conditions.get("Memory cells", 1))) * _pixels(detector)

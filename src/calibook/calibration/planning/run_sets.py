@@ -18,12 +18,14 @@ class RunSet:
     """Runs by what they are for, e.g. a gain stage.
 
     what: they are, for messages: "dark runs"
+    in_folder: that holds them
     runs: {what it is for: run number}
     files: {what it is for: raw files}
     conditions: {what it is for: conditions}
     """
 
     what: str
+    in_folder: str
     runs: Mapping[str, int]
     files: Mapping[str, Sequence[RawFile]]
     conditions: Mapping[str, RunConditions]
@@ -49,7 +51,7 @@ class RunSet:
             name: read_conditions(in_folder, run, detector, karabo_id, control_source)
             for name, run in runs.items()
         }
-        return cls(what, runs, files, conditions)
+        return cls(what, in_folder, runs, files, conditions)
 
     @property
     def first(self) -> RunConditions:
