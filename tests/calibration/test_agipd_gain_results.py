@@ -9,7 +9,7 @@ from calibook.calibration.agipd.flatfield import FlatField
 from calibook.calibration.agipd.flatfield_results import cut_rows, flat_field_figures, flat_field_results
 from calibook.calibration.agipd.gains import FLAT_FIELD, PULSED_CAPACITOR
 from calibook.calibration.agipd.scan import ModuleScan
-from calibook.calibration.agipd.scan_results import scan_figures
+from calibook.calibration.agipd.scan_results import hook_truth, scan_figures
 from calibook.calibration.agipd.spectra import ModuleFlatField, PeakOptions, typical_values
 from calibook.calibration.summaries.gains import gain_truth, pick_pixels
 from calibook.detectors.agipd import SLOPES_PC
@@ -104,7 +104,13 @@ def test_figures_of_a_scan():
 
 
 class Truth:
-    """One pixel has a defect that has to be found, another one that has not."""
+    """One pixel has a defect that has to be found, another one that has not.
+
+    Hooks are of 60 ADU and 30 pulses.
+    """
+
+    def hook(self, start):
+        return 60 * np.exp((107 - start) / 30), np.full(SHAPE, 30.0)
 
     def good_pixels(self):
         good = np.ones(SHAPE, bool)
@@ -123,6 +129,27 @@ def test_figures_of_truth():
     assert found["truth_bad_pixel_precision"] == pytest.approx(2 / 3)
     assert found["truth_bad_pixel_recall"] == 1
     assert found["truth_gain_pull_width"] == pytest.approx(0, abs=1e-6)
+
+
+def test_figures_of_hooks():
+    shape = (2, *SHAPE)
+    of = {name: np.zeros(shape, "f4") for name in SLOPES_PC}
+    of["hook start"][:], of["hook decay"][:] = 110, 33
+    of["hook amplitude"][:] = 60 * np.exp(-3 / 30) * 1.02
+    of["hook decay"][0, 3] = 0  # 5 of 2 x 18 good ones have none
+
+    def found():
+        slopes = np.stack(list(of.values()), 1)
+        return hook_truth(
+            Truth(), ModuleScan(slopes, np.zeros(shape, "u4"), np.ones(shape), np.ones((2, 2, *SHAPE)))
+        )
+
+    figures = found()
+    assert figures["truth_hook_failed"] == pytest.approx(5 / 36)
+    assert figures["truth_hook_amplitude_bias"] == pytest.approx(0.02, abs=1e-4)
+    assert figures["truth_hook_decay_bias"] == pytest.approx(0.1, abs=1e-4)
+    of["hook decay"][:] = 0
+    assert found() == {"truth_hook_failed": 1}
 
 
 def test_what_flat_fields_and_scans_need():

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from calibook.calibration.agipd.pc import HOOK as HOOK_NAMES
 from calibook.calibration.agipd.pc import medium_shift, relative_gains, scan_constants
 from calibook.calibration.agipd.scan import ScanOptions, characterise_scan
 from calibook.detectors.agipd import AGIPD, SLOPES_PC
@@ -146,8 +147,32 @@ def test_pixels_without_lines_are_bad_and_get_the_median(lines):
     assert medium_shift(constants["SlopesPC"], truth()[2])[0, 0, 0, 0] == 0
 
 
+def test_the_hook_is_the_true_one(measured):
+    amplitude, start, decay = (measured.slopes[:, SLOPES_PC.index(f"hook {name}")] for name in HOOK_NAMES)
+    jump = SWITCH / truth()[0]
+    # The next pulse behind the jump, or the one after a train that was lost.
+    assert (start > jump).all() and (start < jump + 3).all()
+    fitted = decay > 0
+    # 60 ADU of 8 ADU of noise, over 30 pulses: five standard deviations are all but always seen.
+    assert fitted.mean() > 0.99
+    true = HOOK * np.exp(-(start - jump) / DECAY)
+    assert np.median((amplitude / true)[fitted]) == pytest.approx(1, abs=0.02)
+    assert np.median(decay[fitted]) == pytest.approx(DECAY, rel=0.03)
+
+
+def test_without_the_hook_the_line_begins_later(scan, thresholds, measured):
+    straight = characterise_scan(SMALL, scan, thresholds, ScanOptions(hook=False))
+    assert not straight.slopes[:, [SLOPES_PC.index(f"hook {name}") for name in HOOK_NAMES]].any()
+    medium = SLOPES_PC.index("medium slope")
+    true = truth()[0] / truth()[1]
+    assert (straight.slopes[:, medium] / true - 1).std() < 0.012
+    # More points, and a longer line, though two more unknowns.
+    assert (measured.points[:, 1] > straight.points[:, 1] + 100).mean() > 0.99
+    assert np.median(measured.ratio_error) < np.median(straight.ratio_error)
+
+
 def test_too_few_points_make_no_line(scan, thresholds):
-    found = characterise_scan(SMALL, scan, thresholds, ScanOptions(after=420))
+    found = characterise_scan(SMALL, scan, thresholds, ScanOptions(after=420, hook=False))
     slopes = {name: found.slopes[:, i] for i, name in enumerate(SLOPES_PC)}
     assert np.isnan(slopes["medium slope"]).all() and np.isfinite(slopes["high slope"]).all()
     assert (found.bad == BadPixels.CI_EVAL_ERROR).all()

@@ -6,12 +6,18 @@ import numpy as np
 import pytest
 
 from calibook.simulation.agipd_exposure import AgipdExposure, Train
-from calibook.simulation.agipd_kernels import HOOK_ADU
 from calibook.simulation.agipd_model import GAIN_NOISE_ADU, SNOW_RATES, SNOW_SHARE, draw_truth
 from calibook.simulation.agipd_scenes import expected_photons
 from calibook.simulation.agipd_settings import AgipdSettings
 from calibook.simulation.agipd_sums import PhotonCounter
-from calibook.simulation.agipd_truth import MODULE_SHAPE, STUCK, AgipdPhotons, PixelKind, asic_maps
+from calibook.simulation.agipd_truth import (
+    HOOK_ADU,
+    MODULE_SHAPE,
+    STUCK,
+    AgipdPhotons,
+    PixelKind,
+    asic_maps,
+)
 from calibook.simulation.compare import comparable_pixels, compare_darks, compare_photons
 
 CELLS, ENERGY, MODULE = 4, 9.3, 3
@@ -282,6 +288,8 @@ def test_scan_of_the_pulsed_capacitor_has_two_lines(truth, good):
     hook = (after.planes[0, 0] - truth.offset(0)[0] - line)[here]
     decay = np.exp((truth.switch[0, here] - 165 * truth.pulser[here]) / 120)
     assert hook.mean() == pytest.approx(HOOK_ADU * decay.mean(), abs=0.5)
+    amplitude, length = (values[here] for values in truth.hook(np.full(MODULE_SHAPE, 150)))
+    np.testing.assert_allclose(amplitude * np.exp(-15 / length), HOOK_ADU * decay, rtol=1e-5)
 
 
 def test_sums_and_first_frames(truth, good, adverse):

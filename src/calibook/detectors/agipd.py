@@ -32,7 +32,7 @@ SLOPES_PC = (
     "high slope", "high intercept", "high deviation",
     "medium slope", "medium intercept", "hook amplitude", "hook start", "hook decay", "medium deviation",
 )  # fmt: skip
-"""Quantities of SlopesPC. The hook is the bent start of the medium line; 0 where the fit leaves it out."""
+"""Quantities of SlopesPC. The hook is the bent start of the medium line; 0 where it has none."""
 THRESHOLDS_DARK = ("high to medium", "medium to low", "high level", "medium level", "low level")
 """Quantities of ThresholdsDark: above which gain plane a stage ends, mean gain plane of the stages [ADU]."""
 

@@ -10,7 +10,7 @@ from calibook.detectors.agipd import CELLS_PER_ROW
 from calibook.simulation import agipd_kernels as kernels
 from calibook.simulation.agipd_model import ASIC_SHIFT_ADU, ROW_SHIFT_ADU
 from calibook.simulation.agipd_settings import PULSED_ROWS, STAGES, AgipdSettings
-from calibook.simulation.agipd_truth import ASICS, MODULE_SHAPE, NO_CHARGE, STUCK, AgipdTruth
+from calibook.simulation.agipd_truth import ASICS, HOOK_ADU, MODULE_SHAPE, NO_CHARGE, STUCK, AgipdTruth
 from calibook.simulation.charge import collect
 from calibook.simulation.silicon import BINS, lost_at_border
 from calibook.simulation.streams import Stream, generator, states
@@ -129,7 +129,7 @@ class AgipdExposure:
             truth.switch,
             train.asic_shift[frame],
             train.baseline_shift[frame],
-            kernels.HOOK_ADU if self._settings.is_scan else 0.0,
+            HOOK_ADU if self._settings.is_scan else 0.0,
             train.planes[frame],
             train.pretended[frame],
         )

@@ -9,15 +9,13 @@ from numba import njit
 
 from calibook.detectors.agipd import ADC_MAX, ASIC_SHAPE, FAST_SCAN, SLOW_SCAN
 from calibook.simulation.agipd_model import GAIN_NOISE_ADU
-from calibook.simulation.agipd_truth import ASIC_COLUMNS, RIPPLE_IN_GAIN_PLANE
+from calibook.simulation.agipd_truth import ASIC_COLUMNS, HOOK_DECAY_KEV, RIPPLE_IN_GAIN_PLANE
 from calibook.simulation.random_numbers import standard_normal, uniform
 from calibook.simulation.silicon import FANO_KEV
 
 ASIC_ROWS_PIXELS, ASIC_COLUMNS_PIXELS = ASIC_SHAPE
 # Baseline of the high stage: ADU per keV of the ASIC's mean charge, and its limit.
 BASELINE_ADU_PER_KEV, BASELINE_LIMIT_ADU = -0.01, -300.0
-# A pixel that the capacitor drove out of the high stage is above its line, less and less so.
-HOOK_ADU, HOOK_DECAY_KEV = 60.0, 120.0
 
 
 @njit(nogil=True, cache=True)

@@ -22,6 +22,9 @@ NO_CELL = 65535
 RIPPLE_IN_GAIN_PLANE = 0.5
 """Share of a cell's offset that the gain plane shows, too."""
 QUANTISATION_VARIANCE = 1 / 12
+HOOK_ADU, HOOK_DECAY_KEV = 60.0, 120.0
+"""A pixel that the pulsed capacitor drove out of the high stage is so far above its line of the
+medium stage at first, and less and less so."""
 
 
 class PixelKind(IntEnum):
@@ -134,6 +137,16 @@ class AgipdTruth:
         slow, fast = np.nonzero(self.bad_cell != NO_CELL)
         bad[self.bad_cell[slow, fast], slow, fast] |= int(_OFFSET)
         return bad
+
+    def hook(self, start: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """What bends the start of the medium line in a scan of the pulsed capacitor.
+
+        start: (slow_scan, fast_scan), pulses at which it is looked at first
+        Returns (amplitude there [ADU], decay [pulses]), NaN where the capacitor injects nothing.
+        """
+        pulser = np.where(self.pulser > 0, self.pulser, np.nan)
+        amplitude = HOOK_ADU * np.exp((self.switch[0] - start * pulser) / HOOK_DECAY_KEV)
+        return amplitude, HOOK_DECAY_KEV / pulser
 
     def bad_with_pulser(self) -> np.ndarray:
         """Pixels of which scans of the pulsed capacitor find no two lines: bool (slow_scan, fast_scan)."""

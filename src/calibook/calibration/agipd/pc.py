@@ -14,6 +14,9 @@ from calibook.detectors.agipd import MEDIUM_TO_LOW_RATIO, SLOPES_PC
 from calibook.detectors.bad_pixels import BadPixels
 from calibook.kernels.lines import HIGH, MEDIUM, Lines
 
+HOOK = ("amplitude", "start", "decay")
+"""Quantities of SlopesPC about the bent start of the medium line [ADU, pulses, pulses]."""
+
 
 @dataclass(frozen=True)
 class ScanLimits:
@@ -32,12 +35,16 @@ class ScanLimits:
     deviation: float = 30.0
 
 
-def scan_constants(lines: Lines, limits: ScanLimits | None = None) -> dict[str, np.ndarray]:
+def scan_constants(
+    lines: Lines, limits: ScanLimits | None = None, hook: np.ndarray | None = None
+) -> dict[str, np.ndarray]:
     """SlopesPC (cell, 9 quantities, slow_scan, fast_scan) and BadPixelsPC (cell, slow_scan, fast_scan).
+
+    hook: (cell, 3, slow_scan, fast_scan), amplitude, start and decay of the bent start of the
+        medium line; 0 where it has none, and for None
 
     CI_EVAL_ERROR: no line. CI_GAIN_OF_OF_THRESHOLD: high slope or ratio of slopes
     out of limits. CI_LINEAR_DEVIATION: too much scatter round a line.
-    The bent start of the medium line is left out of the fit: its quantities are 0.
     """
     limits = limits or ScanLimits()
     slope, words = lines.slope, np.zeros(lines.slope[:, 0].shape, np.uint32)
@@ -51,8 +58,8 @@ def scan_constants(lines: Lines, limits: ScanLimits | None = None) -> dict[str, 
     words[known & out] |= np.uint32(BadPixels.CI_GAIN_OF_OF_THRESHOLD)
     scattered = (lines.deviation > limits.deviation).any(axis=1)
     words[known & scattered] |= np.uint32(BadPixels.CI_LINEAR_DEVIATION)
-    nothing = np.zeros_like(ratio)
-    quantities = dict.fromkeys(SLOPES_PC, nothing) | {
+    bent = np.zeros((len(ratio), len(HOOK), *ratio.shape[1:])) if hook is None else hook
+    quantities = {f"hook {name}": bent[:, i] for i, name in enumerate(HOOK)} | {
         f"{name} {what}": getattr(lines, field)[:, line]
         for line, name in ((HIGH, "high"), (MEDIUM, "medium"))
         for what, field in (("slope", "slope"), ("intercept", "intercept"), ("deviation", "deviation"))

@@ -22,14 +22,17 @@ from calibook.detectors.agipd import SLOPES_PC
 from calibook.detectors.base import Detector
 from calibook.errors import BadInput, BadParameter
 from calibook.kernels.analogue_packing import pack_thresholds
-from calibook.kernels.lines import MAX_STEP, Lines, LineSums, StageCounts
+from calibook.kernels.hooks import HookedLines, fit_hooked_lines
+from calibook.kernels.lines import MAX_STEP, MEDIUM, Lines, LineSums, StageCounts
 from calibook.procedures.tasks import Task
 from calibook.runs.raw_file import RawModuleFile, open_raw
 
 ROWS_APART = 8
 _BLOCK_FRAMES = 16
-# Of a pixel: lines, and the sums they are from.
-_LINES_BYTES = 6 * 2 * 8 * 2
+# Of a pixel: lines, hooks, and the sums they are from.
+_LINES_BYTES = (6 * 2 + 3) * 8 * 2
+_HOOK_SIGMAS = 5.0, 3.0
+"""A hook counts from so many standard deviations of its amplitude and its decay on."""
 
 
 @dataclass(frozen=True)
@@ -37,13 +40,29 @@ class ScanOptions:
     """How lines are fitted.
 
     before: pulses to leave out before a jump
-    after: pulses to leave out behind the jump to medium gain, where the line is bent
+    after: pulses to leave out behind the jump to medium gain, where the line is bent; only of
+        pixels whose hook is not fitted
     min_points: fewest points of a line
+    hook: fit the bent start of the medium line, where there is one
     """
 
     before: int = 10
     after: int = 150
     min_points: int = 20
+    hook: bool = True
+
+
+@dataclass(frozen=True)
+class ScannedLines:
+    """Of all pixels in one memory cell.
+
+    lines: arrays (1, 2 lines, slow_scan, fast_scan)
+    hook: f8 (1, 3, slow_scan, fast_scan): amplitude [ADU], start and decay [pulses] of the bent start
+        of the medium line; 0 where it has none
+    """
+
+    lines: Lines
+    hook: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -101,8 +120,8 @@ def characterise_scan(
     done: list[int] = []
 
     def of_cell(runs: Sequence[PulsedRun], cell: int) -> None:
-        lines = _lines(runs, cell, threshold[cell], options)
-        constants = scan_constants(lines, limits)
+        found = _lines(runs, cell, threshold[cell], options)
+        lines, constants = found.lines, scan_constants(found.lines, limits, found.hook)
         result.slopes[cell], result.bad[cell] = constants["SlopesPC"][0], constants["BadPixelsPC"][0]
         result.ratio_error[cell], result.points[cell] = ratio_error(lines)[0], lines.points[0]
         done.append(cell)
@@ -174,22 +193,41 @@ def _rows_of_runs(files: Mapping[str, Sequence[str]], slow_scan: int) -> dict[st
     return rows
 
 
-def _lines(runs: Sequence[PulsedRun], cell: int, threshold: np.ndarray, options: ScanOptions) -> Lines:
-    """Of all pixels, in one memory cell: arrays (1, 2, slow_scan, fast_scan).
-
-    threshold: u2 (2, slow_scan, fast_scan)
-    """
+def _lines(runs: Sequence[PulsedRun], cell: int, threshold: np.ndarray, options: ScanOptions) -> ScannedLines:
+    """threshold: u2 (2, slow_scan, fast_scan)"""
     shape = threshold.shape[1:]
-    arrays = {item.name: np.empty((1, 2, *shape)) for item in fields(Lines)}
+    arrays, hook = {item.name: np.empty((1, 2, *shape)) for item in fields(Lines)}, np.zeros((1, 3, *shape))
     for run in runs:
         raw, pulses = run.of_cell(cell)
         limit = np.ascontiguousarray(threshold[None, :, run.rows].reshape(1, 2, -1))
-        one_cell = np.zeros(len(raw), np.int64)
-        counts, sums = StageCounts.zeros(1, raw.shape[2]), LineSums.zeros(1, raw.shape[2])
-        counts.add(raw, one_cell, limit, np.ones(raw.shape[2], bool))
-        windows = counts.windows([np.sort(pulses)], options.before, options.after)
-        sums.add(raw, one_cell, pulses, limit, windows)
-        lines = sums.fit(options.min_points)
+        found = _lines_of_run(raw, pulses, limit, options)
+        hook[:, :, run.rows] = found.hook.reshape(1, 3, -1, shape[1])
         for name, array in arrays.items():
-            array[:, :, run.rows] = getattr(lines, name).reshape(1, 2, -1, shape[1])
-    return Lines(**arrays)
+            array[:, :, run.rows] = getattr(found.lines, name).reshape(1, 2, -1, shape[1])
+    return ScannedLines(Lines(**arrays), hook)
+
+
+def _lines_of_run(
+    raw: np.ndarray, pulses: np.ndarray, threshold: np.ndarray, options: ScanOptions
+) -> ScannedLines:
+    """Of the pulsed pixels (pixel,) of a run: raw u2 (frame, 2, pixel), threshold u2 (1, 2, pixel)."""
+    pixels, one_cell, steps = raw.shape[2], np.zeros(len(raw), np.int64), [np.sort(pulses)]
+    counts, sums = StageCounts.zeros(1, pixels), LineSums.zeros(1, pixels)
+    counts.add(raw, one_cell, threshold, np.ones(pixels, bool))
+    sums.add(raw, one_cell, pulses, threshold, counts.windows(steps, options.before, options.after))
+    lines, hook = sums.fit(options.min_points), np.zeros((1, 3, pixels))
+    if options.hook:
+        window = counts.windows(steps, options.before, 0)[0, MEDIUM]
+        bent = fit_hooked_lines(raw, pulses, threshold[0], window, options.min_points)
+        _take_hooks(bent, window[0], lines, hook)
+    return ScannedLines(lines, hook)
+
+
+def _take_hooks(bent: HookedLines, start: np.ndarray, lines: Lines, hook: np.ndarray) -> None:
+    """Put hooked lines in place of straight ones, where the hook is more than noise."""
+    with np.errstate(invalid="ignore"):
+        counts = np.abs(bent.amplitude) > _HOOK_SIGMAS[0] * bent.amplitude_error
+        counts &= bent.decay > _HOOK_SIGMAS[1] * bent.decay_error
+    for item in fields(Lines):
+        getattr(lines, item.name)[0, MEDIUM, counts] = getattr(bent, item.name)[counts]
+    hook[0, :, counts] = np.stack([bent.amplitude, start, bent.decay], axis=1)[counts]

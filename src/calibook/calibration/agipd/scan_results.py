@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from calibook.calibration.agipd.pc import HOOK
 from calibook.calibration.agipd.scan import ModuleScan, open_scan
 from calibook.calibration.summaries.figures import Results
 from calibook.calibration.summaries.gains import (
@@ -26,6 +27,9 @@ SCAN_GOALS = {
     "ratio_bias": (-1e-2, 1e-2),
     "ratio_failed": (None, 0.01),
     "ratio_pull_width": (0.9, 1.1),
+    "hook_failed": (None, None),
+    "hook_amplitude_bias": (-0.05, 0.05),
+    "hook_decay_bias": (-0.05, 0.05),
 }
 _BITS = (BadPixels.CI_EVAL_ERROR, BadPixels.CI_GAIN_OF_OF_THRESHOLD, BadPixels.CI_LINEAR_DEVIATION)
 _SHOWN_CELL = 0
@@ -116,7 +120,30 @@ def scan_truth(in_folder: str, run: int, task: Task, scan: ModuleScan) -> dict[s
     if truth is None:
         return {}
     true = truth.gain(0) / truth.gain(1)
-    return gain_truth("ratio", truth, true, scan.ratio, scan.ratio_error, scan.bad, truth.bad_with_pulser())
+    return {
+        **gain_truth("ratio", truth, true, scan.ratio, scan.ratio_error, scan.bad, truth.bad_with_pulser()),
+        **hook_truth(truth, scan),
+    }
+
+
+def hook_truth(truth: Any, scan: ModuleScan) -> dict[str, float]:
+    """Figures of the bent start of the medium line, over good pixels of all memory cells.
+
+    Biases only if most of them have one: a scan may leave out the trains that show it.
+    """
+    amplitude, start, decay = (scan.slopes[:, SLOPES_PC.index(f"hook {name}")] for name in HOOK)
+    good = truth.good_pixels() & (scan.bad == 0)
+    fitted = good & (decay > 0)
+    failed = {"truth_hook_failed": 1 - float(fitted.sum() / max(1, good.sum()))}
+    if 2 * fitted.sum() <= good.sum():
+        return failed
+    true_amplitude, true_decay = truth.hook(start)
+    true_decay = np.broadcast_to(true_decay, fitted.shape)
+    return {
+        **failed,
+        "truth_hook_amplitude_bias": float(np.median((amplitude / true_amplitude)[fitted])) - 1,
+        "truth_hook_decay_bias": float(np.median(decay[fitted] / true_decay[fitted])) - 1,
+    }
 
 
 def scan_figures(results: Results) -> list[Figure]:
