@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +15,7 @@ from calibook.cli.slurm import chosen, executor_options, refuse_queued, slurm_op
 
 if TYPE_CHECKING:
     from calibook.jobs.finish import Finished
+    from calibook.jobs.settings import SlurmSettings
     from calibook.jobs.work import Work
     from calibook.procedures.notebook import Procedure
 
@@ -87,7 +90,8 @@ def run_request(
 
     _check_engine(engine, report)
     settings = chosen(workers=workers, **where)
-    request = make_request(procedure, values, work_folder, overwrite=overwrite)
+    with _threads_of_a_job(settings):
+        request = make_request(procedure, values, work_folder, overwrite=overwrite)
     show_plan(request.work, continues=request.continues)
     if dry_run:
         if settings is not None:
@@ -103,6 +107,21 @@ def run_request(
             submit_request(work, settings, lock, {"engine": engine, "report": report, "appendix": appendix})
         else:
             _run_and_finish(work, workers, engine, report, appendix)
+
+
+@contextmanager
+def _threads_of_a_job(settings: SlurmSettings | None) -> Iterator[None]:
+    """Plans say what a task needs with as many threads as it has on the cluster, not here."""
+    before = os.environ.get("CALIBOOK_THREADS")
+    if settings is not None:
+        os.environ["CALIBOOK_THREADS"] = str(settings.cpus)
+    try:
+        yield
+    finally:
+        if before is None:
+            os.environ.pop("CALIBOOK_THREADS", None)
+        else:
+            os.environ["CALIBOOK_THREADS"] = before
 
 
 def _run_and_finish(work: Work, workers: int | None, engine: str, report: bool, appendix: int) -> None:

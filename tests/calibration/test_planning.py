@@ -5,9 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from calibook.calibration.planning import resources
 from calibook.calibration.planning.corrections import plan_correction
 from calibook.calibration.planning.darks import plan_darks
+from calibook.calibration.planning.resources import task_threads
+from calibook.calibration.workers import WORKERS_PER_THREAD, worker_threads
 from calibook.errors import BadInput, BadParameter, NoConstants
+from calibook.kernels.statistics import CorrectedStatistics
 
 SHAPE = (3, 1, 16, 64)
 WANTED = {"Offset10Hz": True, "BadPixelsDark10Hz": False}
@@ -41,6 +45,21 @@ def test_one_task_per_file_with_the_constants_of_its_module(world):
     assert plan.tasks[2].outputs == [str(world.folder / "proc" / "CORR-R0004-JNGFR02-S00000.h5")]
     assert plan.conditions["Sensor Bias Voltage"] == "180 V"
     assert not (world.folder / "proc").exists()
+
+
+def test_a_correction_needs_memory_for_each_of_its_threads(world, monkeypatch):
+    write_lit(world)
+    world.put("Offset10Hz", maps(2900))
+    assert (task_threads(), resources._WORKERS_PER_THREAD) == (worker_threads(), WORKERS_PER_THREAD)
+    needed = {}
+    for threads in (1, 100, 200):
+        monkeypatch.setenv("CALIBOOK_THREADS", str(threads))
+        assert task_threads() == worker_threads() == threads
+        needed[threads] = correction(world).tasks[0].memory_mb
+    empty = CorrectedStatistics.zeros(16 * 64, 1, ((0, 1),) * 3)
+    of_each = sum(array.nbytes for array in (empty.total, empty.count, empty.any_bits, empty.stage_sum))
+    assert needed[200] - needed[100] == pytest.approx(100 * WORKERS_PER_THREAD * of_each / (1 << 20), abs=1)
+    assert needed[1] < needed[100]
 
 
 def test_modules_and_sequences_are_chosen(world):

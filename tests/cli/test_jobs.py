@@ -1,6 +1,7 @@
 """run, status, resume, reproduce, task at the command line."""
 
 import json
+import os
 import subprocess
 import sys
 
@@ -9,6 +10,7 @@ import pytest
 
 from calibook.cli.main import main
 from calibook.files import sha256
+from calibook.jobs.settings import SlurmSettings
 
 PARAMETERS = """
 in_folder: str = ""     # folder of the text files; required
@@ -171,6 +173,20 @@ def test_a_task_that_is_not_in_the_plan(run, request_args, tmp_path):
     code, _, err = run("task", work_folder(tmp_path), "zebra")
     assert code == 2
     assert "zebra" in err
+
+
+def test_plans_for_a_cluster_are_made_for_the_threads_of_its_jobs(run, request_args, tmp_path, monkeypatch):
+    """Memory that tasks need depends on their threads; the machine that plans may have a hundred."""
+    book = nbformat.read(tmp_path / "capitals.ipynb", as_version=4)
+    book.cells[2].source += "\nimport os\nmade.facts['threads'] = os.environ.get('CALIBOOK_THREADS', 'any')"
+    nbformat.write(book, tmp_path / "capitals.ipynb")
+    monkeypatch.delenv("CALIBOOK_THREADS", raising=False)
+    for settings, threads in ((None, "any"), (SlurmSettings(cpus=3), "3")):
+        monkeypatch.setattr("calibook.cli.jobs.chosen", lambda settings=settings, **_: settings)
+        monkeypatch.setattr("calibook.cli.preview.show_submission", lambda work, settings: None)
+        _, out, _ = run(*request_args, "--dry-run")
+        assert ["threads", threads] in [line.split() for line in out.splitlines()]
+        assert "CALIBOOK_THREADS" not in os.environ
 
 
 def test_planning_is_quick_to_load():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from math import prod
 
@@ -12,7 +13,8 @@ BUFFERED_BYTES = 256 << 20
 """Raw and corrected images that all threads of a task together hold: enough to keep them busy, and
 nothing that grows with the file."""
 _MB = 1 << 20
-_WORKERS = 8
+# Of a correction's thread: while one block waits for the disk, another is computed.
+_WORKERS_PER_THREAD = 2
 # Interpreter, libraries and compiled kernels of a notebook's kernel, measured.
 _BASE_MEMORY_MB = 400
 # Of a pixel and memory cell: five thresholds in double precision, twice, and what is packed already.
@@ -24,6 +26,11 @@ def threads_within(threads: int, bytes_each: int, together: int = 2 * BUFFERED_B
     return max(1, min(threads, together // bytes_each))
 
 
+def task_threads() -> int:
+    """Threads that a task will have as far as its plan can know: CALIBOOK_THREADS, else the CPUs here."""
+    return int(os.environ.get("CALIBOOK_THREADS") or len(os.sched_getaffinity(0)))
+
+
 def correction_memory_mb(detector: Detector, conditions: Mapping[str, ConditionValue]) -> int:
     """Constants (packed, and one kind as stored), frames in work, and statistics of each thread.
 
@@ -31,7 +38,7 @@ def correction_memory_mb(detector: Detector, conditions: Mapping[str, ConditionV
     """
     of_pixel = len(detector.gain_stages) * (12 + 16) + (36 if detector.planes else 0)
     constants = _samples(detector, conditions) * of_pixel
-    statistics = _WORKERS * _pixels(detector) * 20
+    statistics = _WORKERS_PER_THREAD * task_threads() * _pixels(detector) * 20
     return _BASE_MEMORY_MB + (constants + BUFFERED_BYTES + statistics) // _MB
 
 
@@ -51,6 +58,16 @@ def gain_memory_mb(detector: Detector, conditions: Mapping[str, ConditionValue])
     """A large dark constant while it is read, or the results while they are put, and frames in work."""
     constant = _samples(detector, conditions) * _LARGEST_CONSTANT_BYTES
     return _BASE_MEMORY_MB + (constant + 2 * BUFFERED_BYTES) // _MB
+
+
+def simulation_memory_mb(detector: Detector, cells: int, modules: int) -> int:
+    """Truth and a train of each module that is simulated at the same time, measured.
+
+    Without gain planes the truth is kept for each memory cell and gain stage, else for each cell.
+    """
+    of_sample = 30 if detector.planes else len(detector.gain_stages) * 22
+    together = min(modules, task_threads())
+    return _BASE_MEMORY_MB + together * cells * _pixels(detector) * of_sample // _MB
 
 
 def corrected_size_mb(detector: Detector, files: Sequence[RawFile]) -> int:

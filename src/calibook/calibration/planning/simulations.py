@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from calibook.calibration.planning.resources import raw_size_mb
+from calibook.calibration.planning.resources import raw_size_mb, simulation_memory_mb
 from calibook.detectors.base import Detector
 from calibook.procedures.tasks import Plan, Task
 from calibook.simulation.recording import files_of_run
@@ -21,8 +21,9 @@ def plan_simulation(
     raw, truth = files_of_run(out_folder, settings, detector, modules)
     outputs = [str(path.resolve()) for path in (*raw, *truth)]
     frames = len(settings.positions) * settings.pulses * len(modules)
+    memory_mb = simulation_memory_mb(detector, settings.pulses, len(modules))
     return Plan(
-        tasks=[Task(name="simulate", outputs=outputs)],
+        tasks=[Task(name="simulate", outputs=outputs, memory_mb=memory_mb)],
         facts={
             "detector": f"{settings.karabo_id} ({detector.title})",
             "run": str(settings.run),
