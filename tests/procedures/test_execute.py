@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import pickle
-import shutil
 import signal
 import subprocess
 import sys
@@ -19,7 +18,7 @@ import psutil
 import pytest
 
 from calibook.errors import BadParameter
-from calibook.procedures import kernel
+from calibook.procedures import sockets
 from calibook.procedures.execute import CellFailed, KernelDied, execute
 from calibook.procedures.failures import cause_of
 
@@ -221,41 +220,26 @@ def test_kill_9_takes_the_kernel_along_and_leaves_finished_cells(make_notebook, 
         "print('first cell done')",
         "import os\nopen('pid', 'w').write(str(os.getpid()))\nimport time\ntime.sleep(600)",
     )
-    process = subprocess.Popen([sys.executable, "-c", DRIVER, str(tmp_path)])
+    scratch = Path(tempfile.mkdtemp(prefix="kill-"))  # sockets' names must be short
+    environment = {**os.environ, "TMPDIR": str(scratch)}
+    process = subprocess.Popen([sys.executable, "-c", DRIVER, str(tmp_path)], env=environment)
     pid_file = tmp_path / "pid"
     try:
         wait_for(lambda: pid_file.exists() and pid_file.read_text().isdigit(), "the long cell")
         kernel_process = psutil.Process(int(pid_file.read_text()))
         assert kernel_process.ppid() == process.pid
+        [folder] = scratch.iterdir()
+        sockets.remove_left_over(scratch)
+        assert folder.exists()
     finally:
         os.kill(process.pid, signal.SIGKILL)
         process.wait()
-        for left in Path(tempfile.gettempdir()).glob(f"calibook-{process.pid}-*"):
-            shutil.rmtree(left)
+        sockets.remove_left_over(scratch)
+        scratch.rmdir()  # fails if anything was left
     wait_for(lambda: not kernel_process.is_running(), "the end of the kernel")
     shown = outputs(tmp_path)
     assert shown[1][0].text == "first cell done\n"
     assert shown[2] == []
-
-
-def test_folders_of_killed_processes_are_removed(tmp_path, monkeypatch):
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    monkeypatch.setattr(kernel, "LONGEST_FOLDER", 1000)
-    ended = subprocess.Popen(["true"])
-    ended.wait()
-    names = {
-        "old": f"calibook-{ended.pid}-abc",
-        "new": f"calibook-{ended.pid}-def",
-        "alive": f"calibook-{os.getpid()}-abc",
-        "other": "calibook-check-abc",
-    }
-    for name in names.values():
-        (tmp_path / name).mkdir()
-        if name != names["new"]:
-            os.utime(tmp_path / name, (0, 0))
-    with kernel.socket_folder() as folder:
-        assert {path.name for path in tmp_path.iterdir()} == {folder.name, *names.values()} - {names["old"]}
-    assert not folder.exists()
 
 
 def test_a_kernel_whose_parent_is_gone_does_not_start():
@@ -268,12 +252,3 @@ def test_a_kernel_whose_parent_is_gone_does_not_start():
     )
     assert result.returncode == 1
     assert "is gone" in result.stderr
-
-
-def test_socket_folder_is_private_and_short(tmp_path, monkeypatch):
-    long = tmp_path / ("x" * 100)
-    long.mkdir()
-    monkeypatch.setattr("tempfile.tempdir", str(long))
-    with kernel.socket_folder() as folder:
-        assert len(str(folder)) <= kernel.LONGEST_FOLDER
-        assert folder.stat().st_mode & 0o077 == 0

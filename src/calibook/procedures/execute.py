@@ -19,8 +19,9 @@ from calibook.files import remove_parts, write_text
 from calibook.procedures.failures import CellFailed, Execution, KernelDied, cell_failure
 from calibook.procedures.fill import fill_in
 from calibook.procedures.forked import WaitingKernel
-from calibook.procedures.kernel import IpcKernelManager, kernel_environment, peak_memory_mb, socket_folder
+from calibook.procedures.kernel import IpcKernelManager, kernel_environment, peak_memory_mb
 from calibook.procedures.lean import pretended_missing
+from calibook.procedures.sockets import socket_folder
 
 # papermill can read notebooks from many places; each task would pay 0.3 s for that.
 with pretended_missing("pyarrow", "boto3", "azure", "gcsfs", "github"):

@@ -10,12 +10,8 @@ from __future__ import annotations
 import math
 import os
 import re
-import shutil
 import sys
-import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from queue import Empty
 from typing import Any
@@ -27,11 +23,6 @@ from traitlets import Type, Unicode
 
 from calibook.procedures.forked import WaitingKernel
 
-FOLDER_PREFIX = "calibook-"
-# An AF_UNIX address holds 108 bytes on Linux; the name in the folder needs 20.
-LONGEST_FOLDER = 80
-# Age at which the folder of a process that is gone is removed [s].
-LEFT_OVER_AFTER = 3600
 _POLL_SECONDS = 0.01
 
 
@@ -106,39 +97,6 @@ class IpcKernelManager(AsyncKernelManager):
         """Exit code of the kernel process, negative for a signal; None as long as it runs."""
         process = getattr(self.provisioner, "process", None)
         return process.poll() if process else None
-
-
-@contextmanager
-def socket_folder() -> Iterator[Path]:
-    """A folder for a kernel's sockets that only this user can enter, gone when the block ends."""
-    parent = Path(tempfile.gettempdir())
-    prefix = f"{FOLDER_PREFIX}{os.getpid()}-"
-    if len(os.fsencode(parent / prefix)) + 8 > LONGEST_FOLDER:
-        parent = Path("/tmp")
-    _remove_left_over(parent)
-    folder = Path(tempfile.mkdtemp(prefix=prefix, dir=parent))
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def _remove_left_over(parent: Path) -> None:
-    """Remove this user's folders of processes that were killed before they could tidy up.
-
-    Only old ones: a process that we don't see may run in a container that shares
-    our folder. Its sockets need their names for the first seconds alone.
-    """
-    for folder in parent.glob(f"{FOLDER_PREFIX}*"):
-        match = re.fullmatch(rf"{FOLDER_PREFIX}(\d+)-\w+", folder.name)
-        if not match or Path(f"/proc/{match[1]}").exists():
-            continue
-        try:
-            facts = folder.stat()
-        except OSError:  # somebody else removed it meanwhile
-            continue
-        if facts.st_uid == os.getuid() and time.time() - facts.st_mtime > LEFT_OVER_AFTER:
-            shutil.rmtree(folder, ignore_errors=True)
 
 
 def kernel_environment(folder: Path) -> dict[str, str]:

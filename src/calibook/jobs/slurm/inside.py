@@ -21,6 +21,7 @@ from calibook.jobs.slurm.view import View, look
 from calibook.jobs.state import TaskStatus, one_line
 from calibook.jobs.task import remove_task_parts, run_task
 from calibook.jobs.work import Work, open_work
+from calibook.procedures.sockets import remove_left_over
 
 # How long tasks that outlived their jobs are waited for, the lock of the work folder, a silent scheduler [s].
 _ORPHAN_SECONDS, _LOCK_SECONDS, _SILENT_SECONDS = 60.0, 600.0, 1800.0
@@ -141,6 +142,7 @@ def _finish(work: Work, submission: Submission, view: View) -> int:
     # A submission may have been killed while it wrote one of its scripts.
     for folder in (work.folder, *(work.folder / "slurm").glob("*/")):
         files.remove_parts_in(folder, all_dead=True)
+    remove_left_over()
     began = time.monotonic()
     finished = finish(work, **submission.report)
     content: dict[str, Any] = {
