@@ -48,7 +48,13 @@ def _row(job: Job, settings: SlurmSettings) -> Iterator[str]:
     yield str(sum(map(len, job.groups))) if job.groups else "summary, report"
     yield str(len(job.groups) or 1)
     yield str(max(map(len, job.groups), default=""))
-    yield next((word.partition("%")[2] for word in job.arguments if word.startswith("--array=")), "") or "all"
+    yield _at_once(job)
     yield f"{job.memory_mb} MB" if job.memory_mb else _CLUSTER
     yield f"{job.minutes} min" if job.minutes else _CLUSTER
     yield str(settings.cpus)
+
+
+def _at_once(job: Job) -> str:
+    """How many of its elements run at a time, and whether they wait for the arrays before."""
+    limit = str(job.at_once) if job.at_once < len(job.groups) else "all"
+    return f"{limit}, after those before" if job.wave else limit

@@ -23,6 +23,14 @@ def missing_commands() -> list[str]:
     return [name for name in wanted if shutil.which(name, path=DAEMONS) is None]
 
 
+def fake(folder: Path, name: str, body: str, monkeypatch) -> None:
+    """A command of SLURM of our own, before the real one ($real) in PATH."""
+    folder.mkdir(exist_ok=True)
+    (folder / name).write_text(f"#!/bin/bash\nreal={shutil.which(name)}\n{body}\n")
+    (folder / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
+
+
 @dataclass(frozen=True)
 class Cluster:
     """A running cluster."""
@@ -55,6 +63,11 @@ class Cluster:
         """(ID, state, name) of all that waits or runs."""
         lines = self.ask("squeue", "--noheader", "--array", "--format=%i|%T|%j").splitlines()
         return [tuple(line.split("|")) for line in lines]
+
+    def reasons(self) -> dict[str, str]:
+        """Why each job waits that does not run, by its ID."""
+        lines = self.ask("squeue", "--noheader", "--array", "--states=PENDING", "--format=%i|%r").splitlines()
+        return dict(line.split("|") for line in lines)
 
     def submitted(self) -> list[tuple[str, str]]:
         """(array's or job's ID, name) of all that SLURM remembers, each once."""

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
 import subprocess
 import sys
 
 import pytest
+from cluster import fake
 
 from calibook.files import read_json
 from calibook.jobs.lock import Locked, hold
@@ -18,14 +17,6 @@ pytestmark = pytest.mark.slurm
 
 def finished(work):
     return list((work / "slurm").glob("*/finished.json"))
-
-
-def fake(folder, name, body, monkeypatch):
-    """A command of SLURM of our own, before the real one in PATH."""
-    folder.mkdir(exist_ok=True)
-    (folder / name).write_text(f"#!/bin/bash\nreal={shutil.which(name)}\n{body}\n")
-    (folder / name).chmod(0o755)
-    monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
 
 
 def killed_submission(book, folder):

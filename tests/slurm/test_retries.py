@@ -6,9 +6,12 @@ import json
 import os
 import shutil
 import signal
+import tempfile
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
+from cluster import fake
 from shouting import result
 
 from calibook.files import read_json
@@ -79,14 +82,20 @@ def test_out_of_time_is_tried_again_with_more(slurm, shout, tasks, wait_until, t
 
 
 def test_killed_by_nobody_knows_whom_is_tried_again_as_it_was(slurm, shout, tasks, wait_until, tmp_path):
+    scratch = Path(tempfile.mkdtemp(prefix="node-"))  # sockets' names must be short
+    settings = tmp_path / "settings.toml"
+    settings.write_text(settings.read_text() + f'scratch = "{scratch}"\n')
     work = shout(tmp_path, {"unlucky": "sleep 600"})
     wait_until(lambda: (tmp_path / "raw" / "unlucky.seen").exists())
+    assert len(list(scratch.glob("calibook-kernel-*"))) == 1
     os.kill(attempts(work, "unlucky")[0]["pid"], signal.SIGKILL)
-    wait_until(lambda: finished(work))
+    wait_until(lambda: finished(work) and not slurm.jobs())
     found, _ = tasks(work)
     assert [attempt["state"] for attempt in found["unlucky"]["attempts"]] == ["killed", "done"]
     assert {attempt["memory_limit_mb"] for attempt in found["unlucky"]["attempts"]} == {400}
     assert (tmp_path / "proc" / "unlucky.h5").read_text() == result("sleep 600")
+    assert not list(scratch.glob("calibook-kernel-*"))
+    shutil.rmtree(scratch)
 
 
 @pytest.mark.parametrize("silent_for", ["tasks1", "finish"])
@@ -95,24 +104,21 @@ def test_a_scheduler_that_falls_silent_while_the_last_job_tries_again(
 ):
     settings = tmp_path / "settings.toml"
     settings.write_text(settings.read_text() + "patience = 2\n")
-    silence = tmp_path / "bin" / "sbatch"  # once, for the last job of the first submission
-    silence.parent.mkdir()
-    silence.write_text(
-        f'''#!/bin/bash
-        if [[ "$*" == *-2-{silent_for}-* && ! -e {tmp_path}/once ]]; then
-            touch {tmp_path}/once; echo "sbatch: error: Unable to contact slurm controller" >&2; exit 1
-        fi
-        exec {shutil.which("sbatch")} "$@"'''
-    )
-    silence.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{silence.parent}:{os.environ['PATH']}")
-    work = shout(tmp_path, {"unlucky": "sleep 600"})
-    wait_until(lambda: (tmp_path / "raw" / "unlucky.seen").exists())
+    silent = 'touch "$once"; echo "sbatch: error: Unable to contact slurm controller" >&2; exit 1'
+    once = f'once="{tmp_path}/once"; [[ "$*" == *-2-{silent_for}-* && ! -e "$once" ]]'
+    fake(tmp_path / "bin", "sbatch", f'if {once}; then {silent}; fi; exec "$real" "$@"', monkeypatch)
+    work = shout(tmp_path, {"unlucky": "wait"})
+    wait_until(lambda: attempts(work, "unlucky"))
     os.kill(attempts(work, "unlucky")[0]["pid"], signal.SIGKILL)
-    wait_until(lambda: finished(work))
+    # Asked again, the last job submits one that finishes, though the second attempt is under way for long.
+    wait_until(lambda: (work / "slurm" / "3" / "finish.job").exists() or finished(work))
     assert (tmp_path / "once").exists()
+    assert not finished(work)
+    (tmp_path / "raw" / "unlucky.go").touch()
+    wait_until(lambda: finished(work))
     assert tasks(work)[1]["counts"] == {"done": 1}
     assert len(attempts(work, "unlucky")) == 2
+    assert len(finished(work)) == 1
 
 
 def test_cancelled_by_hand_waits_for_resume(slurm, shout, tasks, calibook, wait_until, tmp_path):

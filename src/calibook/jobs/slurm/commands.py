@@ -18,6 +18,13 @@ _LEFT_BEHIND = re.compile(
     r"|CALIBOOK_THREADS|NUMBA_CACHE_DIR|(OMP|OPENBLAS|MKL|NUMEXPR)_NUM_THREADS"
 )
 _KEPT = ("SLURM_CONF", "SLURM_CONF_SERVER", "SLURM_JWT", "SLURM_CLUSTERS")
+# What sbatch says if it could not talk to the controller to the end: the job may have been taken.
+_DOUBTFUL = re.compile(
+    r"contact slurm controller|timed out|connect failure|connection (failure|refused|reset)|communicat"
+    r"|socket error|slurm_(msg|send|receive)_|zero bytes were transmitted|unexpected message|standby mode"
+    r"|protocol authentication|temporarily un",
+    re.IGNORECASE,
+)
 # sbatch gives up by itself when the controller does not answer; ended earlier, it leaves us in doubt [s].
 _SUBMIT_PATIENCE = 300
 DEFAULT_MAX_ARRAY = 1001
@@ -146,9 +153,9 @@ def submit(arguments: Sequence[str], script: Path, folder: Path, lock: int | Non
     except (OSError, subprocess.TimeoutExpired) as error:
         raise SchedulerSilent(f"sbatch: {error}") from error
     if done.returncode:
-        said = " ".join(done.stderr.split()) or f"exit code {done.returncode}"
-        doubtful = re.search(r"contact slurm controller|timed out|connect failure|communication", said, re.I)
-        raise (SchedulerSilent if doubtful else Refused)(f"sbatch: {said}")
+        said = " ".join(done.stderr.split())
+        doubtful = _DOUBTFUL.search(said) or not said  # it is killed without a word
+        raise (SchedulerSilent if doubtful else Refused)(f"sbatch: {said or f'exit code {done.returncode}'}")
     return done.stdout.strip().split(";")[0]
 
 

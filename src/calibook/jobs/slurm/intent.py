@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -58,13 +59,43 @@ def jobs_for(view: View, todo: list[TaskStatus], settings: SlurmSettings, longes
     for need, names in _needs(view, todo, settings).items():
         elements = [names[i : i + per_job] for i in range(0, len(names), per_job)]
         arrays += [(need, elements[i : i + longest]) for i in range(0, len(elements), longest)]
-    throttle = max(1, settings.max_jobs // max(1, len(arrays))) if settings.max_jobs else 0
+    sizes = [min(len(elements), settings.max_jobs or len(elements)) for _, elements in arrays]
     jobs = []
-    for i, (need, elements) in enumerate(arrays):
-        arguments = _arguments(need, settings, len(elements), throttle)
-        jobs.append(Job(f"tasks{i + 1}", "", arguments, elements, need.memory_mb, need.minutes))
+    for i, wave in enumerate(waves(sizes, settings.max_jobs, _running_at_once(view))):
+        need, elements = arrays[i]
+        arguments = _arguments(need, settings, len(elements), sizes[i])
+        asked = (arguments, elements, need.memory_mb, need.minutes)
+        jobs.append(Job(f"tasks{i + 1}", "", *asked, at_once=sizes[i], wave=wave))
     last = Need(settings.summary_memory_mb, settings.summary_minutes)
     return [*jobs, Job(FINISH, "", _arguments(last, settings), [], last.memory_mb, last.minutes)]
+
+
+def waves(sizes: Sequence[int], most: int, running: int) -> list[int]:
+    """The wave in which each array begins, so that never more than `most` elements run (0: any number).
+
+    SLURM limits the elements of each array, not those of several together: so
+    arrays that are too many together wait until all of the wave before have ended.
+
+    sizes: how many elements of each array run at a time, at most `most`
+    running: how many elements of older arrays may run in wave 0
+    """
+    wave, found = 0, []
+    for size in sizes:
+        if most and running + size > most:
+            wave, running = wave + 1, 0
+        running += size
+        found.append(wave)
+    return found
+
+
+def _running_at_once(view: View) -> int:
+    """How many elements of what is in the queue may run at the same time, at most."""
+    found = 0
+    for submission in view.submissions:
+        for job in submission.arrays:
+            active = len(view.active(job))
+            found += min(active, job.at_once or active)
+    return found
 
 
 def _command(work: Work, submission: Submission, job: Job) -> list[str]:
@@ -73,7 +104,7 @@ def _command(work: Work, submission: Submission, job: Job) -> list[str]:
     return [sys.executable, "-P", "-m", "calibook", *what, "--", *where]
 
 
-def _arguments(need: Need, settings: SlurmSettings, elements: int = 0, throttle: int = 0) -> list[str]:
+def _arguments(need: Need, settings: SlurmSettings, elements: int = 0, at_once: int = 0) -> list[str]:
     """Options of sbatch, without name, log and dependency."""
     given = {
         "partition": settings.partition,
@@ -91,7 +122,8 @@ def _arguments(need: Need, settings: SlurmSettings, elements: int = 0, throttle:
     if not elements:
         return [*found, "--requeue"]  # it may be begun again at any point
     # calibook tries tasks again by itself: it looks at the cause and counts.
-    return [*found, "--no-requeue", f"--array=0-{elements - 1}{f'%{throttle}' if throttle else ''}"]
+    limit = f"%{at_once}" if at_once < elements else ""
+    return [*found, "--no-requeue", f"--array=0-{elements - 1}{limit}"]
 
 
 def _needs(view: View, todo: list[TaskStatus], settings: SlurmSettings) -> dict[Need, list[str]]:

@@ -35,6 +35,9 @@ class Job:
     name: SLURM's name of it; nothing else has this name
     arguments: for sbatch; groups: tasks of each element
     memory_mb, minutes: what it asks for; 0: what the cluster gives
+    at_once: how many elements may run at a time
+    wave: it begins when the arrays of the wave before have ended; wave 0: at once, beside
+        older submissions' arrays
     """
 
     label: str
@@ -43,6 +46,8 @@ class Job:
     groups: list[list[str]] = field(default_factory=list)
     memory_mb: int = 0
     minutes: int = 0
+    at_once: int = 0
+    wave: int = 0
 
 
 @dataclass(frozen=True)

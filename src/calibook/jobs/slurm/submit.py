@@ -80,10 +80,10 @@ def submit(
     if not todo and _finish_waits(view):
         return found
     submission = write_intent(view, todo, settings, report, round)
-    after = [entry.job for old in view.submissions for job in old.arrays for entry in view.active(job)]
+    queued = [entry.job for old in view.submissions for job in old.arrays for entry in view.active(job)]
     if not found.underway:  # all that still runs is of no use any more
-        after = []
-    _give(submission, list(dict.fromkeys(after)), found, lock)
+        queued = []
+    _give(submission, list(dict.fromkeys(queued)), found, lock)
     found.submission, found.tasks = submission, len(todo)
     return found
 
@@ -148,19 +148,33 @@ def _sorted(
     return todo, found
 
 
-def _give(submission: Submission, after: list[str], found: Submitted, lock: int | None) -> None:
-    """Submit the jobs of an intent, the finishing one after all others."""
+def _give(submission: Submission, queued: list[str], found: Submitted, lock: int | None) -> None:
+    """Submit the jobs of an intent: each wave of arrays after the one before, the finishing job after all.
+
+    queued: IDs of older arrays, which belong to wave 0
+    """
+    all_ids, this, wave = list(queued), list(queued), 0
+    before: list[str] = []
     for job in submission.arrays:
+        if job.wave > wave:
+            wave, before, this = job.wave, this or before, []
         try:
-            after.append(_give_one(submission, job, [f"--output=logs/{job.label}-%a.log"], lock))
+            job_id = _give_one(submission, job, [f"--output=logs/{job.label}-%a.log", *_after(before)], lock)
         except Refused as error:
             found.refused.append(f"{job.label}: {error}")
             submission.claim(job, ABANDONED)
+        else:
+            this.append(job_id)
+            all_ids.append(job_id)
     if found.refused and len(found.refused) == len(submission.arrays):
         submission.claim(submission.finish, ABANDONED)
         raise Refused("\n".join(found.refused))
-    dependency = [f"--dependency=afterany:{':'.join(after)}"] if after else []
-    _give_one(submission, submission.finish, ["--output=logs/finish.log", *dependency], lock)
+    _give_one(submission, submission.finish, ["--output=logs/finish.log", *_after(all_ids)], lock)
+
+
+def _after(ids: Sequence[str]) -> list[str]:
+    """The option that lets a job wait for others to end, well or not."""
+    return [f"--dependency=afterany:{':'.join(ids)}"] if ids else []
 
 
 def _give_one(submission: Submission, job: Job, more: list[str], lock: int | None) -> str:
