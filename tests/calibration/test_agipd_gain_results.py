@@ -7,16 +7,19 @@ import pytest
 
 from calibook.calibration.agipd.flatfield import FlatField
 from calibook.calibration.agipd.flatfield_results import cut_rows, flat_field_figures, flat_field_results
-from calibook.calibration.agipd.gains import FLAT_FIELD, PULSED_CAPACITOR
+from calibook.calibration.agipd.gains import FLAT_FIELD, PULSED_CAPACITOR, with_previous
 from calibook.calibration.agipd.scan import ModuleScan
 from calibook.calibration.agipd.scan_results import hook_truth, scan_figures
 from calibook.calibration.agipd.spectra import ModuleFlatField, PeakOptions, typical_values
-from calibook.calibration.summaries.gains import gain_truth, pick_pixels
-from calibook.detectors.agipd import SLOPES_PC
+from calibook.calibration.load import TaskConstants
+from calibook.calibration.made import put_constants
+from calibook.calibration.summaries.gains import change_figures, gain_change, gain_truth, pick_pixels
+from calibook.constants import Store
+from calibook.detectors.agipd import AGIPD, SLOPES_PC
 from calibook.detectors.bad_pixels import BadPixels
 from calibook.errors import BadParameter
 from calibook.kernels.peaks import GOOD, PEAKS, PeakFits
-from calibook.procedures.tasks import Task
+from calibook.procedures.tasks import Plan, Task
 
 SHAPE, PIXELS = (4, 5), 20
 TASK = Task("AGIPD07", {"module": 7, "unit": "UNIT", "karabo_da": "AGIPD07"})
@@ -101,6 +104,44 @@ def test_figures_of_a_scan():
     assert found["ratio_error"].value == pytest.approx(0.01)
     assert found["points_high"].status == "pass" and found["points_medium"].status == "warn"
     assert found["bad_pixels"].value == pytest.approx(0.02)
+
+
+def test_the_change_since_earlier_constants(flat):
+    earlier = flat.flat.gain[:1] / 1.03
+    earlier[0, 3, 4] = np.nan  # had no gain of its own
+    found = gain_change(flat.flat.gain, earlier, flat.flat.bad, 0)
+    np.testing.assert_allclose(found["change"].ravel()[:-1], 0.03, rtol=1e-4)
+    np.testing.assert_allclose(
+        found["typical_change"], [0.03, np.nan], rtol=1e-4
+    )  # all bad in the second cell
+    assert gain_change(flat.flat.gain, np.ones((3, *SHAPE)), flat.flat.bad, 0) == {}
+    [figure] = change_figures("gain", {"AGIPD07": found, "AGIPD08": {}}, 0.02)
+    assert figure.name == "gain_change" and figure.status == "warn"
+    assert figure.value == pytest.approx(0.03, rel=1e-4)
+    assert change_figures("gain", {"AGIPD08": {}}, 0.02) == []
+    result = flat_field_results(TASK, flat, OPTIONS, earlier[:, None])
+    assert {f.name for f in flat_field_figures({"AGIPD07": result})} >= {"gain", "gain_change"}
+
+
+def test_the_constant_before_is_pinned_and_not_the_one_that_a_request_makes(tmp_path):
+    conditions = {"Memory cells": 4.0, "Sensor Bias Voltage": 300.0, "Pixels X": 512.0, "Pixels Y": 128.0,
+                  "Acquisition rate": 1.1, "Gain setting": 0.0, "Source energy": 9.2}  # fmt: skip
+    store, kind = Store(tmp_path), "SPB_DET_AGIPD1M-1"
+    unit = store.unit_of(kind, "AGIPD07", "2025-01-01T00:00:00+00:00")
+    about = {**TASK.about, "unit": unit, "karabo_id": kind, "begin": "2025-01-01T01:00:00+00:00",
+             "conditions": conditions, "store": str(tmp_path)}  # fmt: skip
+    plan = Plan([Task("AGIPD07", about, constants=[0])], constants=[{"calibration": "Offset"}])
+    assert with_previous(plan, FLAT_FIELD) == plan
+    for hour, gain in ((0, 7.0), (1, 8.0)):
+        begin = {"begin": f"2025-01-01T{hour:02d}:00:00+00:00"}
+        task = replace(
+            TASK, about={**about, **begin, "valid_for": [conditions]}, outputs=[str(tmp_path / "a.json")]
+        )
+        put_constants(AGIPD, task, {"SlopesFF": np.full((4, 512, 128), gain, "f4")})
+    found = with_previous(plan, FLAT_FIELD)
+    assert found.tasks[0].constants == [0, 1] and found.constants[1]["karabo_da"] == "AGIPD07"
+    earlier = TaskConstants(found, replace(found.tasks[0], constants=[1]), AGIPD)["SlopesFF"]
+    assert earlier.shape == (4, 1, 512, 128) and (earlier == 7).all()
 
 
 class Truth:

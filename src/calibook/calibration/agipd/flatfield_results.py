@@ -11,6 +11,8 @@ from calibook.calibration.agipd.spectra import ModuleFlatField, PeakOptions
 from calibook.calibration.summaries.figures import Results
 from calibook.calibration.summaries.gains import (
     bit_counts,
+    change_figures,
+    gain_change,
     gain_truth,
     largest,
     mean,
@@ -30,8 +32,12 @@ FLAT_FIELD_GOALS = {
 _BITS = (BadPixels.FF_NO_ENTRIES, BadPixels.FF_GAIN_EVAL_ERROR, BadPixels.FF_GAIN_DEVIATION)
 
 
-def flat_field_results(task: Task, found: ModuleFlatField, options: PeakOptions) -> dict[str, Any]:
+def flat_field_results(
+    task: Task, found: ModuleFlatField, options: PeakOptions, previous: np.ndarray | None = None
+) -> dict[str, Any]:
     """Results of one module, by name; a cell is a memory cell, or all of them together.
+
+    previous: SlopesFF before these, (cell, 1, slow_scan, fast_scan); None if there are none
 
     gain, gain_error: f4 (slow_scan, fast_scan), ADU/keV, bad: u4 likewise, of the first cell
         that has frames
@@ -40,6 +46,7 @@ def flat_field_results(task: Task, found: ModuleFlatField, options: PeakOptions)
     cut_names: (cut,); cuts: i8 (cut, cell), pixels that each cut took
     sample_titles, sample_counts, sample_expected: (sample,), (sample, bin) twice: spectra
         of some pixels with what their fits expect; centres: (bin,), ADU
+    change, typical_change: if there are previous gains, see `gain_change`
     """
     flat = found.flat
     shown = int(np.argmax(found.frames > 0))
@@ -57,6 +64,7 @@ def flat_field_results(task: Task, found: ModuleFlatField, options: PeakOptions)
         "cut_names": np.array(list(flat.cuts)),
         "cuts": np.stack(list(flat.cuts.values())),
         **_samples(found, shown, options),
+        **({} if previous is None else gain_change(flat.gain, previous[:, 0], flat.bad, shown)),
     }
 
 
@@ -121,4 +129,5 @@ def flat_field_figures(results: Results) -> list[Figure]:
         ),
         Figure("cells_without_gain", empty, "", "memory cells without any good pixel", warn=(None, 0)),
         Figure("bad_pixels", bad, "", "bad pixels, of all", warn=(None, 0.1), fail=(None, 0.5)),
+        *change_figures("gain", results, 0.02),
     ]  # fmt: skip

@@ -1,13 +1,18 @@
-"""The ways to measure AGIPD's gains: what they need and make."""
+"""The ways to measure AGIPD's gains: what they need and make, and what they are compared with."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
+from datetime import datetime, timedelta
 
+from calibook.calibration.agipd.runs import detector_of_plan
 from calibook.calibration.planning.gains import GainKind
+from calibook.constants import Store
 from calibook.detectors.agipd import SLOPES_PC, fixed_stage
-from calibook.detectors.base import ConditionValue
+from calibook.detectors.base import ConditionValue, Detector
 from calibook.errors import BadParameter
+from calibook.procedures.tasks import Plan, Task
 
 _HIGH = 0
 
@@ -35,3 +40,32 @@ FLAT_FIELD = GainKind("flat-field runs", {"SlopesFF": 4, "BadPixelsFF": 4}, _fla
 PULSED_CAPACITOR = GainKind(
     "runs of the scan", {"SlopesPC": 4 * len(SLOPES_PC), "BadPixelsPC": 4}, _scan_needs
 )
+
+
+def with_previous(plan: Plan, kind: GainKind) -> Plan:
+    """The plan, with each task's latest earlier constant of the kind pinned, too, where the store has one.
+
+    For the change that the report shows. Strictly before the task's runs, or a
+    second request would find what the first one made.
+    """
+    calibration = next(iter(kind.makes))
+    detector, entries, tasks = detector_of_plan(plan), list(plan.constants), []
+    for task in plan.tasks:
+        previous = _previous(task, calibration, detector)
+        if previous is not None:
+            task = replace(task, constants=[*task.constants, len(entries)])
+            entries.append({**previous, "karabo_da": task.about["karabo_da"]})
+        tasks.append(task)
+    return replace(plan, tasks=tasks, constants=entries)
+
+
+def _previous(task: Task, calibration: str, detector: Detector) -> dict | None:
+    about = task.about
+    constant = Store(about["store"]).find(
+        pdu=about["unit"],
+        calibration=calibration,
+        conditions=detector.conditions_of(calibration, about["conditions"]),
+        at=datetime.fromisoformat(about["begin"]) - timedelta(milliseconds=1),
+        strategy="prior",
+    )
+    return constant and constant.to_dict()

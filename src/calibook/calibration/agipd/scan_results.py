@@ -6,11 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from calibook.calibration.agipd.pc import HOOK
+from calibook.calibration.agipd.pc import HOOK, slope_ratio
 from calibook.calibration.agipd.scan import ModuleScan, open_scan
 from calibook.calibration.summaries.figures import Results
 from calibook.calibration.summaries.gains import (
     bit_counts,
+    change_figures,
+    gain_change,
     gain_truth,
     largest,
     mean,
@@ -36,8 +38,12 @@ _SHOWN_CELL = 0
 _LINES = ("high", "medium")
 
 
-def scan_results(detector: Detector, task: Task, scan: ModuleScan) -> dict[str, Any]:
+def scan_results(
+    detector: Detector, task: Task, scan: ModuleScan, previous: np.ndarray | None = None
+) -> dict[str, Any]:
     """Results of one module, by name.
+
+    previous: SlopesPC before these, (cell, quantity, slow_scan, fast_scan); None if there are none
 
     ratio, ratio_error: f4 (slow_scan, fast_scan), bad: u4 likewise, of the first memory cell
     quantities: f4 (quantity, slow_scan, fast_scan), SlopesPC of that cell
@@ -46,14 +52,14 @@ def scan_results(detector: Detector, task: Task, scan: ModuleScan) -> dict[str, 
         slopes [ADU per pulse] and of the scatter round the lines [ADU]
     fewest_points: i8 (2,), median points of a line, of high and medium gain
     sample_*: scans of some pixels in that cell, see `_samples`
+    change, typical_change: if there are previous slopes, see `gain_change`
     """
-    good = scan.bad == 0
-    shown = scan.ratio[_SHOWN_CELL]
+    good, ratio = scan.bad == 0, scan.ratio
     points = [scan.points[:, line][good] for line in range(len(_LINES))]
     return {
         "module": task.about["module"],
         "unit": task.about["unit"],
-        "ratio": shown,
+        "ratio": ratio[_SHOWN_CELL],
         "ratio_error": scan.ratio_error[_SHOWN_CELL],
         "bad": scan.bad[_SHOWN_CELL],
         "quantities": scan.slopes[_SHOWN_CELL],
@@ -62,6 +68,7 @@ def scan_results(detector: Detector, task: Task, scan: ModuleScan) -> dict[str, 
         "fewest_points": np.array([np.median(n) if n.size else 0 for n in points], int),
         **_typical(scan, good),
         **_samples(detector, task, scan),
+        **({} if previous is None else gain_change(ratio, slope_ratio(previous), scan.bad, _SHOWN_CELL)),
     }
 
 
@@ -184,4 +191,5 @@ def scan_figures(results: Results) -> list[Figure]:
             f"median error of a pixel's ratio, relative, {worst}", warn=(None, 0.02), fail=(None, 0.1),
         ),
         Figure("bad_pixels", bad, "", "bad pixels, of all", warn=(None, 0.1), fail=(None, 0.5)),
+        *change_figures("ratio", results, 0.02),
     ]  # fmt: skip

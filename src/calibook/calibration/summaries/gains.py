@@ -7,8 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from calibook.calibration.summaries.figures import Results
 from calibook.detectors.bad_pixels import BadPixels
 from calibook.procedures.tasks import Task
+from calibook.reports.verdict import Figure
 from calibook.simulation.compare import compare_gains
 from calibook.simulation.truth_files import read_truth, truth_path
 
@@ -76,6 +78,41 @@ def gain_truth(
 
 def _share(part: np.ndarray, whole: np.ndarray) -> float:
     return float(part.sum() / whole.sum()) if whole.any() else np.nan
+
+
+def gain_change(
+    measured: np.ndarray, previous: np.ndarray, bad: np.ndarray, shown: int
+) -> dict[str, np.ndarray]:
+    """How gains or ratios changed since an earlier constant, relative to that.
+
+    measured, previous, bad: (cell, slow_scan, fast_scan); a constant may have one cell for all
+    shown: memory cell whose map is shown
+
+    change: f4 (slow_scan, fast_scan) of that cell; typical_change: f8 (cell,), medians
+    over good pixels, NaN where there are none. Nothing if the cells are others.
+    """
+    if len({len(measured), len(previous)} - {1}) > 1:
+        return {}
+    with np.errstate(divide="ignore", invalid="ignore"):
+        change = measured / previous - 1
+    usable = (bad == 0) & np.isfinite(change)
+    cells = zip(change, usable, strict=True)
+    medians = [float(np.median(values[good])) if good.any() else np.nan for values, good in cells]
+    map_ = change[min(shown, len(change) - 1)].astype(np.float32)
+    return {"change": map_, "typical_change": np.array(medians)}
+
+
+def change_figures(name: str, results: Results, limit: float) -> list[Figure]:
+    """The largest median change, of all modules that `gain_change` has found one of.
+
+    limit: relative change that is worth a look
+    """
+    medians = np.array([m for r in results.values() for m in r.get("typical_change", ()) if np.isfinite(m)])
+    if not medians.size:
+        return []
+    worst = float(max(medians, key=abs))
+    meaning = f"median {name} over that of the previous constant, minus 1, worst module and cell"
+    return [Figure(f"{name}_change", worst, "", meaning, warn=(-limit, limit))]
 
 
 def largest(values: np.ndarray) -> float:
