@@ -23,7 +23,7 @@ import numpy as np
 from numba import njit
 
 from calibook.kernels import bits
-from calibook.kernels.analogue_lines import ADC_MAX, LIMITS, fold_limits, interleave, lanes, loop
+from calibook.kernels.analogue_lines import ADC_MAX, LIMITS, fold_lanes, fold_limits, lanes, loop
 from calibook.kernels.analogue_packing import AnalogueConstants
 from calibook.kernels.cells import CHUNK, CHUNKS, TILE, frames_by_cell
 from calibook.kernels.checks import check_array
@@ -146,10 +146,10 @@ def _correct(
             a, b = max(begin, 0), min(begin + TILE, pixels)
             if a == b:
                 continue
-            fold_limits(t, f, a, b, limits)
-            tame = fold(o, s, w, a, b, ADC_MAX, largest, levels, words)
-            if tame:
-                interleave((b - a + CHUNK - 1) // CHUNK, limits, levels, words, records)
+            tame = fold_lanes(t, f, o, s, w, a, b, largest, records)
+            if not tame or (b - a) % LANES:
+                fold_limits(t, f, a, b, limits)
+                fold(o, s, w, a, b, ADC_MAX, largest, levels, words)
             for i in range(0, frames.size, 2):
                 # Two frames at a time; an odd one is its own partner.
                 n, m = frames[i], frames[min(i + 1, frames.size - 1)]

@@ -11,7 +11,7 @@ count the same array wait for each other. Arguments, of both:
     raw: u2 (frame, 2, pixel); pixels p to q of frames n and m, in chunk k
     limits: i4 (chunk, LIMITS rows), see `fold_limits`
     levels, words: rows of `near.fold`
-    records: i4 (chunk, CHUNK * RECORD), the same interleaved, see `interleave`
+    records: i4 (chunk, CHUNK * RECORD), the same interleaved, see `fold_lanes`
     floor: lowest medium signal; nan_mask, largest: as in `analogue_gain`
     data, gain, mask: f4, u1, u4, two rows: the results of each frame
 """
@@ -23,9 +23,10 @@ from numba import njit
 
 from calibook.kernels import bits
 from calibook.kernels.cells import CHUNK, ROW
+from calibook.kernels.fold_steps import fold_analogue_step
 from calibook.kernels.lane_steps import LANES, RECORD, plain_step, ruled_step
 from calibook.kernels.lanes import LARGEST, choose, hide
-from calibook.kernels.near import LEVELS, STAGES, copy_rows
+from calibook.kernels.near import signal_limit
 
 ADC_MAX = np.int32(0x3FFF)
 LIMITS = 4
@@ -60,14 +61,27 @@ def _fold_limits_line(t0, t1, f0, f1, first, second, high_below, medium_below):
 
 
 @njit(nogil=True, cache=True)
-def interleave(chunks, limits, levels, words, records):
-    """Put rows side by side, LANES pixels of each: what a step needs stands together."""
-    for k in range(chunks):
-        at = np.uint64(records.ctypes.data) + np.uint64(k * records.strides[0])
-        for i in range(CHUNK // LANES):
-            at = copy_rows(at, limits, k, i, LIMITS)
-            at = copy_rows(at, levels, k, i, LEVELS)
-            at = copy_rows(at, words, k, i, STAGES)
+def fold_lanes(threshold, force_below, offset, scale, word, a, b, largest, records):
+    """`fold_limits` and `near.fold` at once, side by side: LANES pixels of each row stand together.
+
+    records: i4 (chunk, CHUNK * RECORD); pixels beyond the last multiple of LANES are left out
+    Returns whether no value needs to be looked at.
+    """
+    limit = signal_limit(largest)
+    pixels, wild = np.uint64(offset.shape[1]), np.uint32(0)
+    t, f = np.uint64(threshold.ctypes.data), np.uint64(force_below.ctypes.data)
+    o, s, w = np.uint64(offset.ctypes.data), np.uint64(scale.ctypes.data), np.uint64(word.ctypes.data)
+    for k in range((b - a + CHUNK - 1) // CHUNK):
+        p, q = a + k * CHUNK, min(a + (k + 1) * CHUNK, b)
+        place = np.uint64(records.ctypes.data) + np.uint64(k * records.strides[0])
+        for i in range((q - p) // LANES):
+            at = np.uint64(p + i * LANES)
+            two, four = np.uint64(2) * at, np.uint64(4) * at
+            wild |= fold_analogue_step(
+                t + two, f + two, o + four, s + four, w + four, pixels, np.float32(ADC_MAX), limit, place
+            )
+            place += _RECORD_BYTES
+    return wild == 0
 
 
 @njit(nogil=True, cache=True)

@@ -26,26 +26,26 @@ RECORD = 13
 """Values of 4 bytes per pixel: 2 thresholds, 2 limits, 3 offsets, 3 scales, 3 words."""
 _LIMITS, _OFFSETS, _SCALES, _WORDS = 0, 4, 7, 10
 
-_I8, _I16, _I32, _F32 = ir.IntType(8), ir.IntType(16), ir.IntType(32), ir.FloatType()
+I8, I16, I32, F32 = ir.IntType(8), ir.IntType(16), ir.IntType(32), ir.FloatType()
 
 
-def _lanes(kind: ir.Type) -> ir.VectorType:
+def vector(kind: ir.Type) -> ir.VectorType:
     return ir.VectorType(kind, LANES)
 
 
-def _same(kind: ir.Type, value) -> ir.Constant:
-    return ir.Constant(_lanes(kind), [value] * LANES)
+def same(kind: ir.Type, value) -> ir.Constant:
+    return ir.Constant(vector(kind), [value] * LANES)
 
 
-class _Step:
-    """Builds the instructions of a step."""
+class Step:
+    """Builds the instructions of a step: for LANES pixels at once."""
 
     def __init__(self, builder: ir.IRBuilder):
         self.b = builder
 
     def _pointer(self, address, distance: int, kind: ir.Type):
         address = self.b.add(address, ir.Constant(address.type, distance))
-        return self.b.inttoptr(address, _lanes(kind).as_pointer())
+        return self.b.inttoptr(address, vector(kind).as_pointer())
 
     def load(self, address, kind: ir.Type, distance: int = 0):
         return self.b.load(self._pointer(address, distance, kind), align=1)
@@ -55,15 +55,15 @@ class _Step:
 
     def samples(self, address):
         """u2 as i4"""
-        return self.b.zext(self.load(address, _I16), _lanes(_I32))
+        return self.b.zext(self.load(address, I16), vector(I32))
 
     def constants(self, record, first: int, count: int, kind: ir.Type) -> list:
         return [self.load(record, kind, 4 * LANES * row) for row in range(first, first + count)]
 
     def spread(self, value, kind: ir.Type):
         """A number of the caller in all lanes."""
-        one = self.b.insert_element(ir.Constant(_lanes(kind), ir.Undefined), value, _I32(0))
-        return self.b.shuffle_vector(one, one, ir.Constant(_lanes(_I32), [0] * LANES))
+        one = self.b.insert_element(ir.Constant(vector(kind), ir.Undefined), value, I32(0))
+        return self.b.shuffle_vector(one, one, ir.Constant(vector(I32), [0] * LANES))
 
     def above(self, x, y):
         return self.b.icmp_signed(">", x, y)
@@ -74,7 +74,7 @@ class _Step:
 
     def signal(self, adc, switched, low, offsets, scales, floor=None):
         b = self.b
-        x = b.fsub(b.sitofp(adc, _lanes(_F32)), self.of_stage(switched, low, offsets))
+        x = b.fsub(b.sitofp(adc, vector(F32)), self.of_stage(switched, low, offsets))
         if floor is not None:
             too_low = b.and_(b.and_(switched, b.not_(low)), b.fcmp_ordered("<", x, floor))
             x = b.select(too_low, floor, x)
@@ -84,13 +84,13 @@ class _Step:
         """With the bit for either end of the ADC's range."""
         b = self.b
         # Both ends, in one comparison: 0 wraps round to the largest number.
-        outside = b.icmp_unsigned(">=", b.sub(adc, _same(_I32, 1)), _same(_I32, adc_max - 1))
-        bit = b.select(outside, _same(_I32, int(bits.VALUE_OUT_OF_RANGE)), _same(_I32, 0))
+        outside = b.icmp_unsigned(">=", b.sub(adc, same(I32, 1)), same(I32, adc_max - 1))
+        bit = b.select(outside, same(I32, int(bits.VALUE_OUT_OF_RANGE)), same(I32, 0))
         return b.or_(self.of_stage(switched, low, words), bit)
 
     def stage(self, switched, low):
         b = self.b
-        return b.add(b.zext(switched, _lanes(_I8)), b.zext(low, _lanes(_I8)))
+        return b.add(b.zext(switched, vector(I8)), b.zext(low, vector(I8)))
 
 
 def _analogue_step(ruled: bool, adc_max: int = 0x3FFF):
@@ -102,26 +102,26 @@ def _analogue_step(ruled: bool, adc_max: int = 0x3FFF):
 
     def codegen(context, builder, signature, args):
         *samples, record, floor, nan_mask, data, gain, mask = args
-        step, b = _Step(builder), builder
+        step, b = Step(builder), builder
         frames = []
         for adc, level in (samples[:2], samples[2:]):
             a, q = step.samples(adc), step.samples(level)
-            limits = step.constants(record, _LIMITS, 4 if ruled else 2, _I32)
+            limits = step.constants(record, _LIMITS, 4 if ruled else 2, I32)
             switched, low = step.above(q, limits[0]), step.above(q, limits[1])
             if ruled:
                 switched = b.and_(switched, b.not_(step.above(limits[2], a)))
                 low = b.and_(b.and_(low, b.not_(step.above(limits[3], a))), switched)
             frames.append((a, switched, low))
-        offsets = step.constants(record, _OFFSETS, 3, _F32)
-        scales = step.constants(record, _SCALES, 3, _F32)
-        words = step.constants(record, _WORDS, 3, _I32)
-        lowest = step.spread(floor, _F32) if ruled else None
+        offsets = step.constants(record, _OFFSETS, 3, F32)
+        scales = step.constants(record, _SCALES, 3, F32)
+        words = step.constants(record, _WORDS, 3, I32)
+        lowest = step.spread(floor, F32) if ruled else None
         for i, stage in enumerate(frames):
             x = step.signal(*stage, offsets, scales, lowest)
             word = step.word(*stage, words, adc_max)
             if ruled:
-                hidden = b.icmp_unsigned("!=", b.and_(word, step.spread(nan_mask, _I32)), _same(_I32, 0))
-                x = b.select(hidden, _same(_F32, float(NAN)), x)
+                hidden = b.icmp_unsigned("!=", b.and_(word, step.spread(nan_mask, I32)), same(I32, 0))
+                x = b.select(hidden, same(F32, float(NAN)), x)
             step.store(x, data, 4 * i * int(ROW))
             step.store(word, mask, 4 * i * int(ROW))
             step.store(step.stage(*stage[1:]), gain, i * int(ROW))
@@ -148,27 +148,16 @@ def signals_step(typingctx, words0, words1, record, wrong_value, data):
 
     def codegen(context, builder, signature, args):
         *frames, record, wrong_value, data = args
-        step, b = _Step(builder), builder
-        levels = step.constants(record, 0, 6, _F32)
+        step, b = Step(builder), builder
+        levels = step.constants(record, 0, 6, F32)
         for i, address in enumerate(frames):
             sample = step.samples(address)
-            low = step.above(sample, _same(_I32, 0x7FFF))
-            adc = b.and_(sample, _same(_I32, 0x3FFF))
-            x = step.signal(adc, step.above(sample, _same(_I32, 0x3FFF)), low, levels[:3], levels[3:])
-            wrong = b.and_(low, b.not_(step.above(sample, _same(_I32, 0xBFFF))))
-            x = b.select(wrong, step.spread(wrong_value, _F32), x)
+            low = step.above(sample, same(I32, 0x7FFF))
+            adc = b.and_(sample, same(I32, 0x3FFF))
+            x = step.signal(adc, step.above(sample, same(I32, 0x3FFF)), low, levels[:3], levels[3:])
+            wrong = b.and_(low, b.not_(step.above(sample, same(I32, 0xBFFF))))
+            x = b.select(wrong, step.spread(wrong_value, F32), x)
             step.store(x, data, 4 * i * int(ROW))
 
     address = types.uintp
     return types.void(address, address, address, types.float32, address), codegen
-
-
-@_intrinsic
-def copy_lanes(typingctx, target, source):
-    """Copy LANES values of 4 bytes from one address to another."""
-
-    def codegen(context, builder, signature, args):
-        step = _Step(builder)
-        step.store(step.load(args[1], _I32), args[0])
-
-    return types.void(types.uintp, types.uintp), codegen

@@ -13,7 +13,8 @@ from numba import njit
 
 from calibook.kernels import bits
 from calibook.kernels.cells import CHUNK, ROW
-from calibook.kernels.lane_steps import LANES, copy_lanes
+from calibook.kernels.fold_steps import fold_levels_step
+from calibook.kernels.lane_steps import LANES
 from calibook.kernels.lanes import LARGEST, NAN
 
 STAGES = 3
@@ -21,7 +22,6 @@ LEVELS = 2 * STAGES
 """Rows of a chunk: offset of each stage, scale of each stage."""
 
 _LINE = 64
-_LANE_BYTES = np.uint64(4 * LANES)
 
 
 @njit(nogil=True, cache=True)
@@ -47,7 +47,7 @@ def fold(offset, scale, word, a, b, adc_max, largest, levels, words):
     Stages that have no number become NaN whatever the sample, and the word says so.
     Returns whether no sample up to `adc_max` can be above `largest`, or come near to infinity.
     """
-    limit = min(largest, LARGEST / np.float32(8))
+    limit = signal_limit(largest)
     wild = 0
     for k in range((b - a + CHUNK - 1) // CHUNK):
         p, q = a + k * CHUNK, min(a + (k + 1) * CHUNK, b)
@@ -77,19 +77,25 @@ def _fold_line(offset, scale, word, adc_max, limit, offsets, scales, words):
 
 
 @njit(nogil=True, cache=True)
-def interleave_levels(chunks, levels, records):
-    """Put rows side by side, LANES pixels of each: f4 (chunk, CHUNK * LEVELS)."""
-    for k in range(chunks):
-        at = np.uint64(records.ctypes.data) + np.uint64(k * records.strides[0])
-        for i in range(CHUNK // LANES):
-            at = copy_rows(at, levels, k, i, LEVELS)
+def fold_lanes(offset, scale, a, b, adc_max, largest, records):
+    """As `fold`, but side by side, LANES pixels of each row, and words left out: f4 (chunk, CHUNK * LEVELS).
+
+    Pixels beyond the last multiple of LANES are left out.
+    """
+    limit = signal_limit(largest)
+    pixels, wild = np.uint64(offset.shape[1]), np.uint32(0)
+    o, s = np.uint64(offset.ctypes.data), np.uint64(scale.ctypes.data)
+    for k in range((b - a + CHUNK - 1) // CHUNK):
+        p, q = a + k * CHUNK, min(a + (k + 1) * CHUNK, b)
+        place = np.uint64(records.ctypes.data) + np.uint64(k * records.strides[0])
+        for i in range((q - p) // LANES):
+            at = np.uint64(4) * np.uint64(p + i * LANES)
+            wild |= fold_levels_step(o + at, s + at, pixels, np.float32(adc_max), limit, place)
+            place += np.uint64(4 * LANES * LEVELS)
+    return wild == 0
 
 
-@njit(nogil=True, cache=True)
-def copy_rows(at, rows, k, i, number):
-    """Copy LANES items at place i of some rows of chunk k to an address; returns what comes behind."""
-    source = np.uint64(rows.ctypes.data) + np.uint64(k * rows.strides[0]) + np.uint64(i) * _LANE_BYTES
-    for _ in range(number):
-        copy_lanes(at, source)
-        at, source = at + _LANE_BYTES, source + ROW * np.uint64(4)
-    return at
+@njit(nogil=True, cache=True, inline="always")
+def signal_limit(largest):
+    """Signals up to here are neither too large nor near to infinity."""
+    return min(largest, LARGEST / np.float32(8))

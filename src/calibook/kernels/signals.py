@@ -17,7 +17,7 @@ from calibook.kernels.checks import check_array
 from calibook.kernels.gain_switching import ADC_BITS, ADC_MAX
 from calibook.kernels.lane_steps import LANES, signals_step
 from calibook.kernels.lanes import LARGEST, NAN, of_stage
-from calibook.kernels.near import LEVELS, STAGES, fold, interleave_levels, lines, rows
+from calibook.kernels.near import LEVELS, STAGES, fold, fold_lanes, lines, rows
 from calibook.kernels.packing import PackedConstants
 from calibook.kernels.streaming import fetch, finish_streaming, pixels_to_line, stream_pair
 
@@ -77,9 +77,9 @@ def _correct(words, order, first, offset, scale, word, wrong_value, data):
             a, b = max(begin, 0), min(begin + TILE, pixels)
             if a == b:
                 continue
-            tame = fold(o, s, w, a, b, ADC_MAX, LARGEST, levels, unused)
-            if tame:
-                interleave_levels((b - a + CHUNK - 1) // CHUNK, levels, records)
+            tame = fold_lanes(o, s, a, b, ADC_MAX, LARGEST, records)
+            if not tame or (b - a) % LANES:
+                fold(o, s, w, a, b, ADC_MAX, LARGEST, levels, unused)
             for i in range(0, frames.size, 2):
                 # Two frames at a time; an odd one is its own partner.
                 n, m = frames[i], frames[min(i + 1, frames.size - 1)]
