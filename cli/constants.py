@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -141,12 +142,7 @@ def frozen(store: Store, as_json: bool) -> None:
 @from_store()
 def verify(store: Store) -> None:
     """Read every file and compare it with what was put; exit code 1 if something differs."""
-    problems = store.verify()
-    for problem in problems:
-        click.echo(problem)
-    click.echo(f"{len(store.entries())} constants in {store.folder}; problems: {len(problems) or 'none'}")
-    if problems:
-        sys.exit(1)
+    _tell(store, store.verify())
 
 
 @constants.command()
@@ -155,7 +151,11 @@ def reindex(store: Store) -> None:
     """Make the index anew from the files; exit code 1 if a file could not be taken in."""
     if not store.folder.is_dir():
         raise BadParameter(f"there is no store {store.folder}")
-    problems = store.rebuild_index()
+    _tell(store, store.rebuild_index())
+
+
+def _tell(store: Store, problems: Sequence[str]) -> None:
+    """What was wrong with a store's files; exit code 1 if something was."""
     for problem in problems:
         click.echo(problem)
     click.echo(f"{len(store.entries())} constants in {store.folder}; problems: {len(problems) or 'none'}")

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
+from calibook.calibration.planning.corrections import plan_correction
+from calibook.calibration.planning.darks import plan_darks
+from calibook.calibration.planning.pins import Wanted
 from calibook.constants import Condition, Store, as_stored
 from calibook.detectors.base import Detector
 from calibook.detectors.jungfrau import JUNGFRAU
+from calibook.procedures.tasks import Plan
 from calibook.runs.raw_writer import RunPart, raw_file_writer, write_control_file
 
 SMALL = replace(JUNGFRAU, module_shape=(16, 64))
@@ -94,6 +99,29 @@ class World:
             dims=facts.dims,
         )
         return constant.id
+
+    def plan_correction(self, constants: Wanted, **options: Any) -> Plan:
+        """Of run 4 to the folder `proc`. constants: {calibration: required}"""
+        return plan_correction(
+            self.detector,
+            in_folder=self.raw,
+            run=4,
+            out_folder=str(self.folder / "proc"),
+            constants=constants,
+            store=str(self.store.folder),
+            **options,
+        )
+
+    def plan_darks(self, runs: dict[str, int] | None = None) -> Plan:
+        """Of runs 1, 2, 3 to the folder `darks`."""
+        return plan_darks(
+            self.detector,
+            in_folder=self.raw,
+            runs=runs or {"G0": 1, "G1": 2, "G2": 3},
+            out_folder=str(self.folder / "darks"),
+            constants=["Offset10Hz"],
+            store=str(self.store.folder),
+        )
 
 
 @pytest.fixture

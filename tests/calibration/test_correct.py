@@ -11,7 +11,6 @@ import pytest
 
 from calibook.calibration.correct import CommonMode, Correction, correct_file
 from calibook.calibration.load import combine_bad_pixels, load_constants
-from calibook.calibration.planning.corrections import plan_correction
 from calibook.detectors.bad_pixels import BadPixels
 from calibook.errors import BadInput, ConstantDamaged, NoConstants
 from calibook.kernels.packing import pack_constants
@@ -40,15 +39,7 @@ def planned(world, given, frames=1, trains=5, cells=None):
     world.write_run(4, adc, stage, cells=cells)
     for name, array in given.items():
         world.put(name, array)
-    plan = plan_correction(
-        world.detector,
-        in_folder=world.raw,
-        run=4,
-        out_folder=str(world.folder / "proc"),
-        constants=dict.fromkeys(given, True),
-        store=str(world.store.folder),
-    )
-    return plan, adc, stage
+    return world.plan_correction(dict.fromkeys(given, True)), adc, stage
 
 
 def correction(given, **options) -> Correction:
@@ -139,14 +130,7 @@ def test_common_mode_of_rows_is_removed_from_dark_pixels(world):
     world.write_run(4, 3000 + shifts + np.zeros((4, 1, 512, 64), int), np.zeros((4, 1, 512, 64), int))
     for name, array in given.items():
         world.put(name, array)
-    plan = plan_correction(
-        world.detector,
-        in_folder=world.raw,
-        run=4,
-        out_folder=str(world.folder / "proc"),
-        constants=dict.fromkeys(given, True),
-        store=str(world.store.folder),
-    )
+    plan = world.plan_correction(dict.fromkeys(given, True))
     packed = pack_constants(given["Offset10Hz"], given["RelativeGain10Hz"])
     for options, spread in ((None, shifts.std()), (CommonMode(), 0.0)):
         correct_file(world.detector, plan.tasks[0], Correction(packed, RANGES, common_mode=options))

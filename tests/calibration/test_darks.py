@@ -7,22 +7,10 @@ import pytest
 
 from calibook.calibration.darks import characterise_darks
 from calibook.calibration.made import made_constants, put_constants
-from calibook.calibration.planning.darks import plan_darks
 from calibook.errors import BadInput
 
 CODES = (0, 1, 3)
 RNG = np.random.default_rng(5)
-
-
-def planned(world, runs=None):
-    return plan_darks(
-        world.detector,
-        in_folder=world.raw,
-        runs=runs or {"G0": 1, "G1": 2, "G2": 3},
-        out_folder=str(world.folder / "darks"),
-        constants=["Offset10Hz"],
-        store=str(world.store.folder),
-    )
 
 
 def write_darks(world, frames=1, trains=9, cells=None) -> list[np.ndarray]:
@@ -39,7 +27,7 @@ def write_darks(world, frames=1, trains=9, cells=None) -> list[np.ndarray]:
 
 def test_offset_and_noise_are_mean_and_unbiased_spread(world):
     written = write_darks(world)
-    darks = characterise_darks(world.detector, planned(world).tasks[0], CODES)
+    darks = characterise_darks(world.detector, world.plan_darks().tasks[0], CODES)
     assert darks.offset.shape == (1, 3, 16, 64)
     for stage, adc in enumerate(written):
         samples = adc[:, 0].astype("f8")
@@ -53,7 +41,7 @@ def test_offset_and_noise_are_mean_and_unbiased_spread(world):
 
 def test_the_median_is_exact(world):
     written = write_darks(world, trains=8)
-    darks = characterise_darks(world.detector, planned(world).tasks[0], CODES, offset_by="median")
+    darks = characterise_darks(world.detector, world.plan_darks().tasks[0], CODES, offset_by="median")
     np.testing.assert_array_equal(darks.offset[0, 1, 1:], np.median(written[1][:, 0], axis=0)[1:])
 
 
@@ -61,7 +49,7 @@ def test_burst_mode_is_taken_apart_by_memory_cell(world):
     cells = (np.arange(16) + 15) % 16
     written = write_darks(world, frames=16, trains=4, cells=cells)
     for by in ("mean", "median"):
-        darks = characterise_darks(world.detector, planned(world).tasks[0], CODES, offset_by=by)
+        darks = characterise_darks(world.detector, world.plan_darks().tasks[0], CODES, offset_by=by)
         assert darks.offset.shape == (16, 3, 16, 64)
         expected = getattr(np, by)(written[2], axis=0)[:, 1:]
         np.testing.assert_allclose(darks.offset[cells, 2, 1:], expected, rtol=1e-14)
@@ -69,20 +57,20 @@ def test_burst_mode_is_taken_apart_by_memory_cell(world):
 
 def test_single_cell_mode_ignores_the_number_of_the_cell(world):
     write_darks(world, cells=np.array([15]))
-    darks = characterise_darks(world.detector, planned(world).tasks[0], CODES)
+    darks = characterise_darks(world.detector, world.plan_darks().tasks[0], CODES)
     assert np.isfinite(darks.offset).all()
 
 
 def test_exchanged_runs_are_noticed(world):
     write_darks(world)
-    task = planned(world, {"G0": 1, "G1": 3, "G2": 2}).tasks[0]
+    task = world.plan_darks({"G0": 1, "G1": 3, "G2": 2}).tasks[0]
     with pytest.raises(BadInput, match="another gain stage than G1"):
         characterise_darks(world.detector, task, CODES)
 
 
 def test_putting_twice_is_one_entry_each_and_the_list_is_the_same(world):
     write_darks(world)
-    plan = planned(world)
+    plan = world.plan_darks()
     task, maps = plan.tasks[0], {"Offset10Hz": np.ones((1, 3, 16, 64))}
     first = put_constants(world.detector, task, maps)
     listed = (world.folder / "darks" / "DARK-R0001-R0002-R0003-JNGFR01.json").read_bytes()

@@ -6,8 +6,6 @@ import numpy as np
 import pytest
 
 from calibook.calibration.planning import resources
-from calibook.calibration.planning.corrections import plan_correction
-from calibook.calibration.planning.darks import plan_darks
 from calibook.calibration.planning.resources import task_threads
 from calibook.calibration.workers import WORKERS_PER_THREAD, worker_threads
 from calibook.errors import BadInput, BadParameter, NoConstants
@@ -25,16 +23,11 @@ def write_lit(world, run=4, **options) -> None:
     world.write_run(run, np.full(SHAPE, 3000), np.zeros(SHAPE, int), **options)
 
 
-def correction(world, **options):
-    given = {"in_folder": world.raw, "run": 4, "out_folder": str(world.folder / "proc"), "constants": WANTED}
-    return plan_correction(world.detector, **given, store=str(world.store.folder), **options)
-
-
 def test_one_task_per_file_with_the_constants_of_its_module(world):
     write_lit(world, modules=(1, 2))
     write_lit(world, modules=(1,), sequence=1)
     ids = {module: world.put("Offset10Hz", maps(2900.0 + module), module) for module in (1, 2)}
-    plan = correction(world)
+    plan = world.plan_correction(WANTED)
     assert [task.name for task in plan.tasks] == ["JNGFR01-S00000", "JNGFR01-S00001", "JNGFR02-S00000"]
     assert [[c["id"] for c in plan.constants_of(task)] for task in plan.tasks] == [
         [ids[1]],
@@ -55,7 +48,7 @@ def test_a_correction_needs_memory_for_each_of_its_threads(world, monkeypatch):
     for threads in (1, 100, 200):
         monkeypatch.setenv("CALIBOOK_THREADS", str(threads))
         assert task_threads() == worker_threads() == threads
-        needed[threads] = correction(world).tasks[0].memory_mb
+        needed[threads] = world.plan_correction(WANTED).tasks[0].memory_mb
     empty = CorrectedStatistics.zeros(16 * 64, 1, ((0, 1),) * 3)
     of_each = sum(array.nbytes for array in (empty.total, empty.count, empty.any_bits, empty.stage_sum))
     assert needed[200] - needed[100] == pytest.approx(100 * WORKERS_PER_THREAD * of_each / (1 << 20), abs=1)
@@ -66,15 +59,15 @@ def test_modules_and_sequences_are_chosen(world):
     write_lit(world, modules=(1, 2))
     for module in (1, 2):
         world.put("Offset10Hz", maps(2900), module)
-    assert [task.name for task in correction(world, modules=[2]).tasks] == ["JNGFR02-S00000"]
+    assert [task.name for task in world.plan_correction(WANTED, modules=[2]).tasks] == ["JNGFR02-S00000"]
     with pytest.raises(BadParameter, match=r"modules"):
-        correction(world, modules=[7])
+        world.plan_correction(WANTED, modules=[7])
 
 
 def test_a_module_without_constants_does_not_stop_the_others(world):
     write_lit(world, modules=(1, 2))
     world.put("Offset10Hz", maps(2900), 1)
-    first, second = correction(world).tasks
+    first, second = world.plan_correction(WANTED).tasks
     assert first.about["missing_constants"] == {}
     assert "Offset10Hz" in second.about["missing_constants"]
 
@@ -83,7 +76,7 @@ def test_no_constants_at_all_is_said_before_anything_runs(world):
     write_lit(world, voltage=200)
     world.put("Offset10Hz", maps(2900))
     with pytest.raises(NoConstants, match="Sensor Bias Voltage"):
-        correction(world)
+        world.plan_correction(WANTED)
 
 
 def write_darks(world, **options) -> None:
@@ -91,20 +84,9 @@ def write_darks(world, **options) -> None:
         world.write_run(run, np.full(SHAPE, 3000), np.full(SHAPE, run - 1), gain_mode=mode, **options)
 
 
-def darks(world, runs=None):
-    return plan_darks(
-        world.detector,
-        in_folder=world.raw,
-        runs=runs or {"G0": 1, "G1": 2, "G2": 3},
-        out_folder=str(world.folder / "darks"),
-        constants=["Offset10Hz"],
-        store=str(world.store.folder),
-    )
-
-
 def test_darks_have_a_task_per_module_over_three_runs(world):
     write_darks(world, modules=(1, 2))
-    plan = darks(world)
+    plan = world.plan_darks()
     assert [task.name for task in plan.tasks] == ["JNGFR01", "JNGFR02"]
     assert [path.split("/")[-2] for path in plan.tasks[0].inputs] == ["r0001", "r0002", "r0003"]
     assert plan.tasks[0].about["begin"].startswith("2025-01-01T00:01:00")
@@ -113,40 +95,40 @@ def test_darks_have_a_task_per_module_over_three_runs(world):
 def test_a_module_that_a_dark_run_lacks_is_named_and_the_others_are_done(world):
     write_darks(world, modules=(1, 2))
     (world.folder / "raw" / "r0002" / "RAW-R0002-JNGFR02-S00000.h5").unlink()
-    plan = darks(world)
+    plan = world.plan_darks()
     assert [task.name for task in plan.tasks] == ["JNGFR01"]
     assert plan.problems == {"JNGFR02": "no file in run 2"}
     (world.folder / "raw" / "r0003" / "RAW-R0003-JNGFR01-S00000.h5").unlink()
     with pytest.raises(BadInput, match="no module has files in all dark runs"):
-        darks(world)
+        world.plan_darks()
 
 
 def test_the_previous_constant_is_one_before_the_darks(world):
     write_darks(world)
     world.put("Offset10Hz", maps(1), begin="2025-01-01T00:01:00")  # of these very darks
-    assert darks(world).constants == []
+    assert world.plan_darks().constants == []
     earlier = world.put("Offset10Hz", maps(2), begin="2024-12-01")
-    assert [c["id"] for c in darks(world).constants] == [earlier]
+    assert [c["id"] for c in world.plan_darks().constants] == [earlier]
 
 
 def test_darks_of_different_conditions_are_refused(world):
     write_darks(world)
     world.write_run(3, np.full(SHAPE, 3000), np.full(SHAPE, 2), gain_mode="forceswitchg2", voltage=200)
     with pytest.raises(BadParameter, match=r"Sensor Bias Voltage: 180.0 and 200.0"):
-        darks(world)
+        world.plan_darks()
     with pytest.raises(BadParameter, match="a run of its own"):
-        darks(world, {"G0": 1, "G1": 1, "G2": 3})
+        world.plan_darks({"G0": 1, "G1": 1, "G2": 3})
 
 
 def test_forced_switching_serves_dynamic_gain_and_fixed_gain_serves_itself(world):
     write_darks(world)
-    (task,) = darks(world).tasks
+    (task,) = world.plan_darks().tasks
     assert [conditions.get("Gain mode") for conditions in task.about["valid_for"]] == [None]
     world.write_run(3, np.full(SHAPE, 3000), np.full(SHAPE, 2), gain_mode="fixg2")
     with pytest.raises(BadParameter, match="three runs of one kind"):
-        darks(world)
+        world.plan_darks()
     world.write_run(2, np.full(SHAPE, 3000), np.full(SHAPE, 1), gain_mode="fixg1")
-    (task,) = darks(world).tasks
+    (task,) = world.plan_darks().tasks
     assert [conditions.get("Gain mode") for conditions in task.about["valid_for"]] == [1.0, 2.0, 3.0]
     with pytest.raises(BadParameter, match="run 3, given for G1, was taken with gain mode 3, not 2"):
-        darks(world, {"G0": 1, "G1": 3, "G2": 2})
+        world.plan_darks({"G0": 1, "G1": 3, "G2": 2})

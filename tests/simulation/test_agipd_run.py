@@ -56,21 +56,6 @@ def source(module: int) -> str:
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    return tmp_path_factory.mktemp("raw")
-
-
-@pytest.fixture(scope="module")
-def lit_files(folder):
-    return simulate_run(folder, LIT)
-
-
-@pytest.fixture(scope="module")
-def lit(folder, lit_files):
-    return RunDirectory(folder / "r0004")
-
-
-@pytest.fixture(scope="module")
 def small(folder):
     simulate_run(folder, SMALL)
     return RunDirectory(folder / "r0002")

@@ -33,21 +33,6 @@ CONTROL = "FXE_XAD_JF1M/DET/CONTROL"
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    return tmp_path_factory.mktemp("raw")
-
-
-@pytest.fixture(scope="module")
-def lit_files(folder):
-    return simulate_run(folder, LIT)
-
-
-@pytest.fixture(scope="module")
-def lit(folder, lit_files):
-    return RunDirectory(folder / "r0004")
-
-
-@pytest.fixture(scope="module")
 def burst(folder):
     simulate_run(folder, BURST)
     return RunDirectory(folder / "r0002")

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from calibook.constants import Condition, Constant, Store, as_stored
-from calibook.detectors.base import ConditionValue, Detector
+from calibook.constants import Constant, Store, as_stored
+from calibook.constants.given import conditions_for
+from calibook.detectors.base import Detector
 from calibook.files import read_json, write_json
 from calibook.procedures.tasks import Plan, Task
 
@@ -40,7 +40,7 @@ def put_constants(
                 calibration=calibration,
                 pdu=about["unit"],
                 detector_type=detector.detector_type,
-                conditions=_conditions(detector, calibration, valid_for),
+                conditions=conditions_for(detector, calibration, valid_for),
                 begin=about["begin"],
                 dims=facts.dims,
                 raw_location=", ".join(Path(path).name for path in task.inputs),
@@ -48,14 +48,6 @@ def put_constants(
             put.append(constant)
     write_json(task.outputs[0], {"unit": about["unit"], "constants": [c.to_dict() for c in put]})
     return put
-
-
-def _conditions(detector: Detector, calibration: str, found: Mapping[str, ConditionValue]) -> list[Condition]:
-    """What a kind of constant depends on, with the detector's tolerances."""
-    return [
-        Condition(name, value, *(2 * [detector.tolerances.get(name, 0.0)]))
-        for name, value in detector.conditions_of(calibration, found).items()
-    ]
 
 
 def made_constants(plan: Plan) -> list[dict[str, Any]]:

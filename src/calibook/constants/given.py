@@ -15,7 +15,7 @@ from calibook import detectors
 from calibook.constants.axes import STORED_DIMS, as_stored
 from calibook.constants.entry import Condition
 from calibook.constants.names import known_names
-from calibook.detectors.base import ConstantFacts, Detector
+from calibook.detectors.base import ConditionValue, ConstantFacts, Detector
 from calibook.errors import BadInput, BadParameter
 
 _NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
@@ -140,7 +140,14 @@ def conditions_of_run(
 
     karabo_id = find_karabo_id(find_raw_files(in_folder, run, detector), detector, karabo_id)
     found = read_conditions(in_folder, run, detector, karabo_id, control_source)
-    values = detector.conditions_of(calibration, found.conditions)
-    tolerance = detector.tolerances
-    conditions = [Condition(n, v, tolerance.get(n, 0.0), tolerance.get(n, 0.0)) for n, v in values.items()]
-    return conditions, found.start, found.karabo_id
+    return conditions_for(detector, calibration, found.conditions), found.start, found.karabo_id
+
+
+def conditions_for(
+    detector: Detector, calibration: str, found: Mapping[str, ConditionValue]
+) -> list[Condition]:
+    """What a kind of constant depends on, with the detector's tolerances."""
+    return [
+        Condition(name, value, *(2 * [detector.tolerances.get(name, 0.0)]))
+        for name, value in detector.conditions_of(calibration, found).items()
+    ]
