@@ -7,8 +7,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from calibook.calibration.agipd.dark_results import agipd_dark_figures, agipd_dark_results
+from calibook.calibration.agipd.dark_results import (
+    DARK_GOALS,
+    agipd_dark_figures,
+    agipd_dark_results,
+    threshold_truth,
+)
 from calibook.calibration.agipd.darks import AgipdDarks
+from calibook.calibration.summaries.truth import truth_figures
 from calibook.detectors.agipd import AGIPD
 from calibook.procedures.tasks import Task
 
@@ -75,3 +81,32 @@ def test_change_since_the_previous_constants(darks):
 def test_fixed_gain_has_nothing_to_tell_apart(darks):
     found = figures_of(replace(darks, fixed_gain=True))
     assert not [name for name in found if name.startswith("gain_separation")]
+
+
+class Truth:
+    """Levels as in `darks`; one pixel has a defect."""
+
+    def gain_level(self, stage):
+        return np.full((CELLS, *SHAPE[2:]), (5750, 6900, 7900)[stage], "f4")
+
+    def good_pixels(self):
+        good = np.ones(SHAPE[2:], bool)
+        good[0, 0] = False
+        return good
+
+
+def test_thresholds_are_held_against_the_truth(darks, monkeypatch):
+    monkeypatch.setattr("calibook.calibration.agipd.dark_results.true_module", lambda *_: Truth())
+    darks.level[:, 1] += 3  # half of that moves each threshold
+    darks.level[:, 2, :32] += 20
+    darks.level[:, :, 0, 0] = 0
+    darks.level[1, :, 1, 1] = np.nan
+    found = threshold_truth("", 1, TASK, darks, AGIPD.gain_stages)
+    assert found["truth_threshold_bias_adu_high_medium"] == pytest.approx(1.5)
+    assert found["truth_threshold_spread_adu_high_medium"] == pytest.approx(0, abs=1e-3)
+    assert found["truth_threshold_bias_adu_medium_low"] == pytest.approx(1.5 + 5, abs=0.01)
+    assert found["truth_threshold_spread_adu_medium_low"] == pytest.approx(5, abs=0.01)
+    statuses = {figure.name: figure.status for figure in truth_figures([found], DARK_GOALS)}
+    assert statuses["truth_threshold_bias_adu_high_medium"] == "fail"
+    assert statuses["truth_threshold_spread_adu_medium_low"] == "pass"
+    assert threshold_truth("", 1, TASK, replace(darks, fixed_gain=True), AGIPD.gain_stages) == {}

@@ -15,18 +15,24 @@ def _cumulative(z):
     return np.interp(z, _GRID, _CUMULATIVE)
 
 
-def photon_charges(rng, photons, cloud):
-    """Part of each photon's charge that a pixel gets, for hits on it and its eight neighbours."""
+def photon_charges(rng, photons, cloud, beside=False):
+    """Part of each photon's charge that a pixel gets, for hits on it and its eight neighbours.
+
+    beside: no light falls on the pixel's own row
+    """
     if cloud == 0:
         return np.ones(photons)
     hits = rng.uniform(-1.5, 1.5, (2, photons))
-    return np.prod([_cumulative((0.5 - x) / cloud) - _cumulative((-0.5 - x) / cloud) for x in hits], axis=0)
+    lit = np.abs(hits[0]) > 0.5 if beside else 1.0
+    return lit * np.prod(
+        [_cumulative((0.5 - x) / cloud) - _cumulative((-0.5 - x) / cloud) for x in hits], axis=0
+    )
 
 
-def signals(rng, frames, pixels, mean, spacing, noise, cloud=0.0, second_line=None):
+def signals(rng, frames, pixels, mean, spacing, noise, cloud=0.0, second_line=None, beside=False):
     """f4 (frame, pixel), ADU; mean: photons that hit a pixel per frame; spacing may be (pixel,)."""
     hits = rng.poisson(mean * (9 if cloud else 1), (frames, pixels))
-    charge = photon_charges(rng, hits.sum(), cloud)
+    charge = photon_charges(rng, hits.sum(), cloud, beside)
     if second_line:
         charge = charge * np.where(rng.random(charge.size) < second_line[1], second_line[0], 1)
     where = np.repeat(np.arange(hits.size), hits.ravel())

@@ -5,6 +5,7 @@ from functools import cache
 import analogue_twins as twins
 import numpy as np
 import pytest
+from flat_fields import signals
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -104,6 +105,39 @@ def test_all_three_find_what_was_planted(mean_photons):
         # a median has 1.25 times the error of a mean, of 1024 stripe pixels 0.3 ADU, five of them.
         assert np.abs(found - PLANTED).max() < {"peak": 0.75, "stripes": 1.6, "histogram": 1.2}[kind], kind
         np.testing.assert_array_equal(arrays[0], before - found[:, None])
+
+
+CLOUD = 0.05  # sigma of the charge cloud: 10 um of 200
+
+
+def shared_frames(mean_photons, dark=None, seed=0):
+    """As `frames`, of photons whose charge the borders of pixels cut; dark rows have lit neighbours."""
+    rng = np.random.default_rng(seed)
+    light = {"mean": mean_photons, "spacing": PHOTON, "noise": NOISE, "cloud": CLOUD}
+    data = signals(rng, len(PLANTED), PIXELS, **light)
+    if dark is not None:
+        data[:, dark] = signals(rng, len(PLANTED), dark.sum(), **light, beside=True)
+    data += PLANTED[:, None]
+    return data, np.zeros(data.shape, "u1"), np.zeros(data.shape, "u4")
+
+
+@pytest.mark.parametrize("mean_photons", [0.02, 0.1, 0.3, 0.6, 1.0])
+def test_shared_charge_moves_the_baseline_by_little(mean_photons):
+    """Charge that photons leave in dark neighbours pulls a mean up, in proportion to light: by 4 % of
+    a photon, 2.7 ADU, at one photon per pixel, and by half of it in dark rows, whose lit neighbours are
+    fewer. The common mode, found later, takes it out again."""
+    among = shared_frames(mean_photons, seed=9)
+    noise_peak_shift(*among)
+    histogram = np.histogram(among[0], 260, (-300, 1000))[0].astype("f8"), -300.0, 5.0
+    found = {
+        "peak": noise_peak_shift(*shared_frames(mean_photons)),
+        "stripes": stripe_shift(*shared_frames(mean_photons, STRIPES), STRIPES),
+        "histogram": histogram_shift(*shared_frames(mean_photons), *histogram, largest=400),
+    }
+    for kind, pull in (("peak", 2.7), ("stripes", 1.5), ("histogram", 2.7)):
+        off = found[kind] - PLANTED - pull * mean_photons
+        assert np.abs(off).max() < {"peak": 0.75, "stripes": 1.6, "histogram": 1.2}[kind], kind
+        assert abs(off.mean()) < 0.4, kind
 
 
 def test_the_dark_peak_is_taken_though_a_photon_peak_is_higher():

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 from calibook.calibration.agipd.runs import detector_of_plan
 from calibook.calibration.planning.gains import GainKind
-from calibook.constants import Store
+from calibook.constants import Constant, Store
 from calibook.detectors.agipd import SLOPES_PC, fixed_stage
 from calibook.detectors.base import ConditionValue, Detector
 from calibook.errors import BadParameter
@@ -54,18 +54,17 @@ def with_previous(plan: Plan, kind: GainKind) -> Plan:
         previous = _previous(task, calibration, detector)
         if previous is not None:
             task = replace(task, constants=[*task.constants, len(entries)])
-            entries.append({**previous, "karabo_da": task.about["karabo_da"]})
+            entries.append({**previous.to_dict(), "karabo_da": task.about["karabo_da"]})
         tasks.append(task)
     return replace(plan, tasks=tasks, constants=entries)
 
 
-def _previous(task: Task, calibration: str, detector: Detector) -> dict | None:
+def _previous(task: Task, calibration: str, detector: Detector) -> Constant | None:
     about = task.about
-    constant = Store(about["store"]).find(
+    return Store(about["store"]).find(
         pdu=about["unit"],
         calibration=calibration,
         conditions=detector.conditions_of(calibration, about["conditions"]),
         at=datetime.fromisoformat(about["begin"]) - timedelta(milliseconds=1),
         strategy="prior",
     )
-    return constant and constant.to_dict()

@@ -30,6 +30,8 @@ _GOALS: Goals = {
 _MEANINGS = {
     "offset_bias_adu": "mean offset, measured minus true, over good pixels",
     "noise_ratio": "median noise, measured over true, over good pixels",
+    "threshold_bias_adu": "mean threshold on the gain plane, measured minus true, over good pixels",
+    "threshold_spread_adu": "spread of measured minus true thresholds on the gain plane, over good pixels",
     "bad_pixel_precision": "share of truly bad pixels among those called bad",
     "bad_pixel_recall": "share of truly bad pixels that were found",
     "photon_bias": "sum of corrected over sum of true photons, minus 1",
