@@ -9,6 +9,7 @@ from typing import Any
 from calibook.calibration.planning.common import run_facts
 from calibook.calibration.planning.pins import Pins, Wanted
 from calibook.calibration.planning.run_sets import RunSet
+from calibook.constants import Store
 from calibook.detectors.base import ConditionValue, Detector
 from calibook.procedures.tasks import Plan, Task
 
@@ -35,33 +36,39 @@ def plan_characterisation(
     memory_mb: of a task; module_bytes: on disk, of a module's constants
     facts: to be told besides
     """
-    first, begin, incomplete = taken.first, taken.begin, taken.incomplete()
-    store = str(pins.store.folder)
+    incomplete = taken.incomplete()
     listed = f"{makes}-{'-'.join(f'R{run:04d}' for run in taken.runs.values())}"
     tasks = []
     for aggregator in sorted({file.aggregator for file in taken.every_file} - set(incomplete)):
         constants, missing = pins.of(aggregator, wanted)
-        about: dict[str, Any] = {
-            **taken.about(aggregator),
-            "karabo_da": aggregator,
-            "karabo_id": first.karabo_id,
-            "unit": pins.store.unit_of(first.karabo_id, aggregator, begin),
-            "begin": begin.isoformat(timespec="milliseconds"),
-            "conditions": first.conditions,
+        about = {
+            **_about(taken, pins.store, aggregator),
             "valid_for": valid_for,
-            "store": store,
             "missing_constants": missing,
         }
         inputs = [path for paths in about["files"].values() for path in paths]
         outputs = [str(Path(out_folder).resolve() / f"{listed}-{aggregator}.json")]
         tasks.append(Task(aggregator, about, inputs, outputs, constants, memory_mb))
     pins.refuse_if_nothing_found(tasks)
-    told = run_facts(detector, first, taken.in_folder, taken.runs.values(), taken.every_file)
+    told = run_facts(detector, taken.first, taken.in_folder, taken.runs.values(), taken.every_file)
     return Plan(
         tasks=tasks,
-        facts={**told, **(facts or {}), "constants store": store},
-        conditions=detector.shown(first.conditions),
+        facts={**told, **(facts or {}), "constants store": str(pins.store.folder)},
+        conditions=detector.shown(taken.first.conditions),
         constants=pins.entries,
         problems=incomplete,
         space_mb=len(tasks) * module_bytes >> 20,
     )
+
+
+def _about(taken: RunSet, store: Store, aggregator: str) -> dict[str, Any]:
+    """What is known of a module and its constants."""
+    return {
+        **taken.about(aggregator),
+        "karabo_da": aggregator,
+        "karabo_id": taken.first.karabo_id,
+        "unit": store.unit_of(taken.first.karabo_id, aggregator, taken.begin),
+        "begin": taken.begin.isoformat(timespec="milliseconds"),
+        "conditions": taken.first.conditions,
+        "store": str(store.folder),
+    }
