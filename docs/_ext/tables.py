@@ -176,7 +176,7 @@ def dark_limits(detector: Detector) -> str:
         "distance from the module's median [robust sigma]": value["sigmas"],
         "share of frames with another gain code": value.get("max_wrong_gain"),
         "distance of the gain plane from the next stage's [sigma]": value.get("gain_sigmas"),
-        "share of frames at an end of the ADC's range": DarkLimits().saturated,
+        "share of frames at an end of the ADC's range": DarkLimits.saturated,
     }
     rows += [[what, *3 * [f"{limit:g}"]] for what, limit in shares.items() if limit is not None]
     return table(["good pixels have", *detector.gain_stages], rows, [40, 20, 20, 20])

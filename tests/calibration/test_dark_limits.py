@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -8,6 +10,7 @@ from calibook.errors import BadParameter
 SHAPE = (2, 3, 64, 64)
 FRAMES = 500
 OFFSETS, SPREADS, NOISES = (2900, 14200, 14200), (250, 300, 300), (12, 5, 5)  # ADU
+LIMITS = DarkLimits(((1000, 8000), (10000, 15000), (10000, 15000)), ((1, 40), (0.5, 20), (0.5, 20)))
 SOME = (1, 2, 10, 20)  # cell, gain stage, slow_scan, fast_scan
 
 
@@ -41,7 +44,7 @@ def only(words, where=SOME):
 
 def test_a_healthy_module_is_good(dark):
     # 25 000 values; 5 sigma of a Gaussian leave 0.014 of them outside.
-    assert not bad_pixels_of_darks(**dark).any()
+    assert not bad_pixels_of_darks(**dark, limits=LIMITS).any()
 
 
 @pytest.mark.parametrize(
@@ -70,7 +73,7 @@ def test_a_healthy_module_is_good(dark):
 def test_one_bad_pixel(dark, changes, expected):
     for name, value in changes.items():
         dark[name][SOME] = value
-    assert only(bad_pixels_of_darks(**dark)) == expected
+    assert only(bad_pixels_of_darks(**dark, limits=LIMITS)) == expected
 
 
 def test_a_dead_block_does_not_hide_a_bad_pixel(dark):
@@ -79,7 +82,7 @@ def test_a_dead_block_does_not_hide_a_bad_pixel(dark):
     dark["noise"][SOME] = 80
     dark["offset"][1, 2, 20, 20] = 14200 - 6.5 * 300
     dark["noise"][1, 2, 20, 20] = 5
-    words = bad_pixels_of_darks(**dark)
+    words = bad_pixels_of_darks(**dark, limits=LIMITS)
     both = BadPixels.OFFSET_OUT_OF_THRESHOLD | BadPixels.NOISE_OUT_OF_THRESHOLD
     assert (words[:, :, :16] == both).all()
     assert words[1, 2, 20, 20] == BadPixels.OFFSET_OUT_OF_THRESHOLD
@@ -89,18 +92,18 @@ def test_a_dead_block_does_not_hide_a_bad_pixel(dark):
 def test_stages_and_cells_have_their_own_median(dark):
     dark["offset"][1] -= 200
     dark["noise"][1] *= 2
-    assert not bad_pixels_of_darks(**dark).any()
+    assert not bad_pixels_of_darks(**dark, limits=LIMITS).any()
 
 
 def test_a_module_without_any_dark_is_all_bad(dark):
     nothing = np.full(SHAPE, np.nan)
     zeros = np.zeros(SHAPE, "u4")
-    words = bad_pixels_of_darks(nothing, nothing, zeros, zeros, zeros)
+    words = bad_pixels_of_darks(nothing, nothing, zeros, zeros, zeros, LIMITS)
     assert (words == BadPixels.NO_DARK_DATA | BadPixels.OFFSET_NOISE_EVAL_ERROR).all()
 
 
 def test_limits_can_be_chosen(dark):
-    strict = DarkLimits(noise=((0, 10), (0, 10), (0, 10)))
+    strict = replace(LIMITS, noise=((0, 10), (0, 10), (0, 10)))
     words = bad_pixels_of_darks(**dark, limits=strict)
     high_gain = words[:, 0] & BadPixels.NOISE_OUT_OF_THRESHOLD
     assert (high_gain != 0).mean() > 0.99 and not words[:, 1:].any()
@@ -118,14 +121,14 @@ def test_limits_can_be_chosen(dark):
 )
 def test_impossible_limits(limits, complaint):
     with pytest.raises(BadParameter, match=complaint):
-        DarkLimits(**limits)
+        replace(LIMITS, **limits)
 
 
 def test_arrays_must_fit(dark):
     with pytest.raises(ValueError, match="count has shape"):
-        bad_pixels_of_darks(**{**dark, "count": dark["count"][:1]})
+        bad_pixels_of_darks(**{**dark, "count": dark["count"][:1]}, limits=LIMITS)
     with pytest.raises(ValueError, match="limits for each gain stage"):
-        bad_pixels_of_darks(**{name: array[:, :2] for name, array in dark.items()})
+        bad_pixels_of_darks(**{name: array[:, :2] for name, array in dark.items()}, limits=LIMITS)
 
 
 def test_limits_come_as_lists_with_a_value_for_each_stage():

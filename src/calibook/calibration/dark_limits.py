@@ -18,10 +18,8 @@ MAD_TO_SIGMA = 1.4826
 class DarkLimits:
     """What a good pixel's dark looks like. Pairs (low, high) are per gain stage, ADU.
 
-    offset: European XFEL's limits for JUNGFRAU, as recalled by its users
-    noise: wide around 12, 5, 5 ADU, the noise of G0 (PSI) and of G1, G2 (SLAC's
-        darks: 4.8 +- 1.3 ADU). A pixel whose ADC moves by less than about 1 ADU
-        is stuck; one above ten times the noise is of no use for photons
+    offset, noise: those of JUNGFRAU are parameters of its notebook. A pixel whose
+        ADC moves by less than about 1 ADU is stuck
     offset_sigma, noise_sigma: how many sigma a pixel may lie from the median
         over the module's pixels, same cell and gain stage; sigma is
         1.4826 times the median absolute deviation. 5 is European XFEL's
@@ -31,8 +29,8 @@ class DarkLimits:
     saturated: largest fraction at an end of the ADC's range (psana: 10 %)
     """
 
-    offset: tuple[tuple[float, float], ...] = ((1000, 8000), (10000, 15000), (10000, 15000))
-    noise: tuple[tuple[float, float], ...] = ((1, 120), (0.5, 50), (0.5, 50))
+    offset: tuple[tuple[float, float], ...]
+    noise: tuple[tuple[float, float], ...]
     offset_sigma: float = 5.0
     noise_sigma: float = 5.0
     wrong_gain: float = 0.05
@@ -80,7 +78,7 @@ def bad_pixels_of_darks(
     count: np.ndarray,
     wrong: np.ndarray,
     saturated: np.ndarray,
-    limits: DarkLimits | None = None,
+    limits: DarkLimits,
 ) -> np.ndarray:
     """Bad-pixel words u4 from darks; all arrays (cell, gain, slow_scan, fast_scan).
 
@@ -88,7 +86,6 @@ def bad_pixels_of_darks(
     count: samples with the expected gain code
     wrong: samples with another gain code
     saturated: samples, of `count`, at an end of the ADC's range
-    limits: None takes the defaults
 
     NO_DARK_DATA: no sample counted. OFFSET_NOISE_EVAL_ERROR: offset or noise
     isn't finite. WRONG_GAIN_VALUE: too many wrong gain codes.
@@ -98,7 +95,6 @@ def bad_pixels_of_darks(
 
     Raises ValueError if shapes differ.
     """
-    limits = limits or DarkLimits()
     arrays = {"noise": noise, "count": count, "wrong": wrong, "saturated": saturated}
     for name, array in arrays.items():
         if array.shape != offset.shape:
