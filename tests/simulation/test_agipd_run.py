@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import h5py
 import numpy as np
 import pytest
@@ -18,6 +20,7 @@ from calibook.simulation.agipd import simulate_run
 from calibook.simulation.agipd_model import draw_truth
 from calibook.simulation.agipd_settings import AgipdSettings
 from calibook.simulation.agipd_truth import asic_maps
+from calibook.simulation.settings import places
 from calibook.simulation.truth_files import read_truth
 
 LIT = AgipdSettings(
@@ -234,3 +237,19 @@ def test_truth_file_names_axes_units_and_settings(folder, lit):
 def test_settings_without_sense_are_refused(wrong, message):
     with pytest.raises(BadParameter, match=message):
         AgipdSettings(**({"run": 1, "trains": 2} | wrong))
+
+
+def test_lost_data_as_a_notebook_has_them():
+    assert places("lost_data", ["1:20", "0:3"], 2) == ((1, 20), (0, 3))
+    assert places("lost_frames", ["1:20:5"], 3) == ((1, 20, 5),)
+    for text in ("1", "1:2:3", "1:-2", "a:1", ""):
+        with pytest.raises(BadParameter, match="needs 2 numbers with colons"):
+            places("lost_data", [text], 2)
+
+
+@pytest.mark.parametrize(
+    "lost", [{"lost_data": ((2, 0),)}, {"lost_data": ((1, 5),)}, {"lost_frames": ((1, 0, 32),)}]
+)
+def test_what_is_lost_must_be_in_the_run(lost):
+    with pytest.raises(BadParameter, match="modules 3, 1, trains 0 to 4 and frames 0 to 31"):
+        replace(LIT, **lost)

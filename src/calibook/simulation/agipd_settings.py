@@ -97,6 +97,7 @@ class AgipdSettings(RunSettings):
         self._one_of("gain_setting", _SETUP)
         self._check_modules()
         self._check_pulses()
+        self._check_lost()
         if not 0 <= self.beta_share <= 1:
             raise BadParameter(f"beta_share={self.beta_share}: has to be in 0..1")
         if not abs(self.drift) <= 1000:
@@ -121,6 +122,17 @@ class AgipdSettings(RunSettings):
             raise BadParameter(f"scan_row={self.scan_row}: has to be below {PULSED_ROWS}")
         if self.is_scan and self.scene != "dark":
             raise BadParameter(f"scene={self.scene!r}: scans of the pulsed capacitor (scan_row) are dark")
+
+    def _check_lost(self) -> None:
+        for name in ("lost_data", "lost_frames"):
+            for module, position, *frame in getattr(self, name):
+                there = module in self.modules and position < self.trains
+                if not there or any(number >= self.memory_cells for number in frame):
+                    raise BadParameter(
+                        f"{name}={':'.join(map(str, (module, position, *frame)))}: the run has modules "
+                        f"{', '.join(map(str, self.modules))}, trains 0 to {self.trains - 1} and frames 0 to "
+                        f"{self.memory_cells - 1} of each"
+                    )
 
     @property
     def detector(self) -> Detector:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -18,6 +18,25 @@ RUN_SPACING = timedelta(minutes=10)
 # Trains come with 10 Hz and are counted from here.
 TRAIN_ZERO = datetime(2018, 1, 1, tzinfo=UTC)
 TRAIN_PERIOD_NS = 100_000_000
+
+
+def places(name: str, texts: Sequence[str], parts: int) -> tuple[tuple[int, ...], ...]:
+    """Numbers that are joined by colons: "1:20" of two parts is (1, 20).
+
+    name: of the parameter, for the complaint. Raises BadParameter for anything else.
+    """
+    found = []
+    for text in texts:
+        numbers = text.split(":")
+        if len(numbers) != parts or not all(number.strip().isdecimal() for number in numbers):
+            raise BadParameter(
+                f"{name}={text!r}: needs {parts} numbers with colons between, e.g. {_EXAMPLE[parts]}"
+            )
+        found.append(tuple(map(int, numbers)))
+    return tuple(found)
+
+
+_EXAMPLE = {2: "1:20 for module 1, train 20", 3: "1:20:5 for module 1, train 20, frame 5"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,8 +70,8 @@ class RunSettings:
     common_mode: bool = True
     double_size: bool = True
     lost_trains: tuple[int, ...] = ()
-    lost_data: tuple[tuple[int, int], ...] = ()
-    lost_frames: tuple[tuple[int, int, int], ...] = ()
+    lost_data: tuple[tuple[int, ...], ...] = ()
+    lost_frames: tuple[tuple[int, ...], ...] = ()
 
     def __post_init__(self) -> None:
         self._at_least(run=0, trains=1, seed=0, trains_per_sequence=1)
