@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import matplotlib.pyplot as plt
 import numpy as np
 
-from calibook.calibration.summaries.plots import middle
+from calibook.calibration.summaries.plots import add_legend, middle
 from calibook.kernels.frame_samples import PLANE_BIN_WIDTH
 
 
@@ -75,5 +75,5 @@ def plot_cells(values: Mapping[str, tuple[np.ndarray, np.ndarray]], ylabel: str)
     for (label, (cells, line)), dashes in zip(values.items(), cycle(("-", "--", ":", "-.")), strict=False):
         ax.plot(cells, line, label=label, linestyle=dashes, marker=".", markersize=3)
     ax.set(xlabel="memory cell", ylabel=ylabel)
-    ax.legend(frameon=False, ncols=4 if len(values) > 4 else 2)
+    add_legend(ax)
     plt.show()

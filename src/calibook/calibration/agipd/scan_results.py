@@ -48,8 +48,8 @@ def scan_results(
     ratio, ratio_error: f4 (slow_scan, fast_scan), bad: u4 likewise, of the first memory cell
     quantities: f4 (quantity, slow_scan, fast_scan), SlopesPC of that cell
     bad_share: f8 (cell,); bit_counts: i8 (1, 32), over all cells
-    typical_*: f8 (cell,), medians over good pixels of the ratio, its error and spread, of the
-        slopes [ADU per pulse] and of the scatter round the lines [ADU]
+    typical_*: f8 (cell,), medians over good pixels of the ratio, its error and spread, of the slopes
+        [ADU per pulse], of the scatter round the lines [ADU], of the hook's amplitude and decay
     fewest_points: i8 (2,), median points of a line, of high and medium gain
     sample_*: scans of some pixels in that cell, see `_samples`
     change, typical_change: if there are previous slopes, see `gain_change`
@@ -77,6 +77,10 @@ def _typical(scan: ModuleScan, good: np.ndarray) -> dict[str, np.ndarray]:
         f"typical_{line}_{what}": scan.slopes[:, SLOPES_PC.index(f"{line} {what}")]
         for line in _LINES
         for what in ("slope", "deviation")
+    }
+    named |= {
+        f"typical_hook_{what}": scan.slopes[:, SLOPES_PC.index(f"hook {what}")]
+        for what in ("amplitude", "decay")
     }
     ratio = scan.ratio
     found = {

@@ -40,10 +40,19 @@ def plot_scans(result: Mapping[str, Any], title: str) -> None:
         lines = dict(zip(SLOPES_PC, result["sample_lines"][number].tolist(), strict=True))
         for line, style in (("high", "--"), ("medium", ":")):
             values = lines[f"{line} intercept"] + lines[f"{line} slope"] * pulses[there]
+            if line == "medium":
+                values = values + _hook(lines, pulses[there])
             seen = (values >= signal[there].min()) & (values <= signal[there].max())
             ax.plot(pulses[there][seen], values[seen], style, label=f"{line} gain", linewidth=1.2)
         ax.set_title(str(result["sample_titles"][number]), fontsize=8)
     _finish(axes, "pulses", "signal [ADU]")
+
+
+def _hook(lines: Mapping[str, float], pulses: np.ndarray) -> np.ndarray:
+    """What the hook adds to the medium line, from its start on [ADU]."""
+    after = pulses - lines["hook start"]
+    decay = lines["hook decay"] or 1.0  # without a hook its amplitude is 0, too
+    return np.where(after >= 0, lines["hook amplitude"] * np.exp(-np.maximum(after, 0) / decay), 0.0)
 
 
 def show_typical(results: Mapping[str, Mapping[str, Any]], units: Mapping[str, str]) -> Any:

@@ -17,6 +17,8 @@ from calibook.detectors.base import Detector
 from calibook.detectors.geometry import geometry_of
 
 _DASHES = ("-", "--", ":", "-.")
+MOST_INSIDE = 4
+"""Entries of a legend inside the axes."""
 _STYLE: dict[Any, Any] = {
     "figure.dpi": 110,
     "figure.constrained_layout.use": True,
@@ -156,13 +158,25 @@ def plot_bars(values: Mapping[str, Mapping[str, float]], ylabel: str, log: bool 
     plt.show()
 
 
+def add_legend(ax: Any) -> None:
+    """In the axes; beside them if it would hide what it explains."""
+    entries = len(ax.get_legend_handles_labels()[1])
+    if entries > MOST_INSIDE:
+        columns = -(-entries // 16)
+        ax.figure.legend(
+            loc="outside right center", frameon=False, fontsize=6.5, labelspacing=0.2, ncols=columns
+        )
+    elif entries:
+        ax.legend(frameon=False, ncols=2 if entries > 2 else 1)
+
+
 def plot_lines(values: Mapping[str, np.ndarray], xlabel: str, ylabel: str) -> None:
     """Lines over their index, {label: (n,)}."""
     _, ax = plt.subplots(figsize=(6.7, 2.4))
     for (label, line), dashes in zip(values.items(), cycle(_DASHES), strict=False):
         ax.plot(np.arange(len(line)), line, label=label, linestyle=dashes, marker=".", markersize=3)
     ax.set(xlabel=xlabel, ylabel=ylabel)
-    ax.legend(frameon=False)
+    add_legend(ax)
     plt.show()
 
 
@@ -175,7 +189,7 @@ def plot_distributions(values: Mapping[str, np.ndarray], xlabel: str) -> None:
     for (label, v), dashes in zip(values.items(), cycle(_DASHES), strict=False):
         ax.stairs(np.histogram(v, edges)[0], edges, label=label, linestyle=dashes, linewidth=1.2)
     ax.set(xlabel=xlabel, ylabel="pixels per bin")
-    ax.legend(frameon=False)
+    add_legend(ax)
     plt.show()
 
 
