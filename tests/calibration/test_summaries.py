@@ -67,6 +67,12 @@ def test_the_table_of_bits_has_those_that_occur(results):
     modules = {module: combined(parts) for module, parts in by_module(results).items()}
     (row,) = bad_pixel_table(modules, JUNGFRAU)
     assert row["bit"] == "WRONG_GAIN_VALUE" and row["module 1"] == f"{1 / PIXELS:.4%}"
+    good = {**modules[1], "bit_counts": np.zeros(32, int)}
+    (row,) = bad_pixel_table({**dict.fromkeys(range(4, 8), good), 1: modules[1]}, JUNGFRAU)
+    assert row == {
+        "bit": "WRONG_GAIN_VALUE", "all modules": f"{1 / PIXELS / 5:.4%}",
+        "worst module": 1, "there": f"{1 / PIXELS:.4%}",
+    }  # fmt: skip
 
 
 def plan(tmp_path) -> Plan:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -51,17 +52,31 @@ def plot_planes(planes: np.ndarray) -> None:
     plt.show()
 
 
-def show_table(values: np.ndarray, xlabel: str, ylabel: str, label: str, x: np.ndarray | None = None) -> None:
+def show_table(
+    values: np.ndarray,
+    xlabel: str,
+    ylabel: str,
+    label: str,
+    x: np.ndarray | None = None,
+    groups: Sequence[Any] = (),
+) -> None:
     """A table (y, x) as a picture.
 
     x: what the columns are, if they don't count from 0
+    groups: names of groups of rows, all of one size, which are set apart from each other
     """
     low, high = middle([values], log=False)
-    figure, ax = plt.subplots(figsize=(6.7, 2.6))
+    figure, ax = plt.subplots(figsize=(6.7, 2.6 if len(groups) < 6 else 3.6))
     shown = ax.imshow(values, vmin=low, vmax=high, aspect="auto", origin="lower", interpolation="nearest")
     if x is not None:
         ticks = np.unique(np.linspace(0, len(x) - 1, 9).round().astype(int))
         ax.set_xticks(ticks, [str(x[tick]) for tick in ticks])
+    if len(groups):
+        edges = np.linspace(0, len(values), len(groups) + 1) - 0.5
+        ax.set_yticks((edges[1:] + edges[:-1]) / 2, [str(name) for name in groups])
+        ax.tick_params(axis="y", length=0)
+        for edge in edges[1:-1]:
+            ax.axhline(edge, color="white", linewidth=0.8)
     ax.set(xlabel=xlabel, ylabel=ylabel)
     figure.colorbar(shown, ax=ax, label=label, pad=0.01)
     plt.show()

@@ -11,6 +11,8 @@ from calibook.detectors.bad_pixels import INFORMATIONAL, BadPixels
 from calibook.detectors.base import Detector
 
 Result = Mapping[str, Any]
+MANY_MODULES = 4
+"""More than these have no column each."""
 
 
 def by_module(results: Mapping[str, Result]) -> dict[int, list[Result]]:
@@ -60,20 +62,26 @@ def mask_map(words: np.ndarray) -> np.ndarray:
 
 
 def bad_pixel_table(modules: Mapping[int, Result], detector: Detector) -> list[dict[str, Any]]:
-    """Rows {bit, one column per module}: share of samples with each bit that occurs."""
+    """Rows {bit, one column per module}: share of samples with each bit that occurs.
+
+    With more than MANY_MODULES: of all modules, and of the worst one.
+    """
     pixels = detector.module_shape[0] * detector.module_shape[1]
-    total = sum(m["bit_counts"] for m in modules.values())
-    return [
-        {
-            "bit": bit.name,
-            **{
-                f"module {module}": f"{m['bit_counts'][bit.bit_length() - 1] / (m['frames'] * pixels):.4%}"
-                for module, m in modules.items()
-            },
-        }
-        for bit in BadPixels
-        if total[bit.bit_length() - 1]
-    ]
+    rows = []
+    for bit in BadPixels:
+        at = bit.bit_length() - 1
+        shares = {n: float(m["bit_counts"][at]) / (m["frames"] * pixels) for n, m in modules.items()}
+        if any(shares.values()):
+            rows.append({"bit": bit.name, **_shares(shares, [m["frames"] for m in modules.values()])})
+    return rows
+
+
+def _shares(shares: Mapping[int, float], frames: Sequence[int]) -> dict[str, Any]:
+    if len(shares) <= MANY_MODULES:
+        return {f"module {module}": f"{share:.4%}" for module, share in shares.items()}
+    worst = max(shares, key=lambda module: shares[module])
+    mean = np.average(list(shares.values()), weights=frames)
+    return {"all modules": f"{mean:.4%}", "worst module": worst, "there": f"{shares[worst]:.4%}"}
 
 
 def stage_maps(
