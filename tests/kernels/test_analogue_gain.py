@@ -278,10 +278,11 @@ def test_the_inner_loops_do_several_pixels_per_instruction(line):
 
 @pytest.mark.parametrize("line", ["loop", "lanes"])
 def test_the_lines_of_two_frames_do_several_pixels_per_instruction(line):
+    frames, shifts = (array(U2, 3), *(I8,) * 5), (array(F4, 2), U4)
     results = (array(F4), array(U1), array(U4))
     signatures = {
-        "loop": (array(U2, 3), *(I8,) * 5, array(I4, 2), array(F4, 2), array(U4, 2), F4, U4, F4, *results),
-        "lanes": (array(U2, 3), *(I8,) * 5, array(I4, 2), types.boolean, F4, U4, *results),
+        "loop": (*frames, array(I4, 2), array(F4, 2), array(U4, 2), F4, U4, *shifts, F4, *results),
+        "lanes": (*frames, array(I4, 2), types.boolean, F4, U4, *shifts, *results),
     }
     assert_packed(assembly_of(analogue_lines, line, signatures[line]), products=2)
 

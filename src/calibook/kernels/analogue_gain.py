@@ -6,10 +6,10 @@ stage: high (0), medium (1) or low (2). For memory cell c of pixel p
     stage = 0;  1 if q > threshold[c, 0, p];  2 if q > threshold[c, 1, p]
     stage = 1   if stage = 2 and a < force_below[c, 1, p]
     stage = 0   if stage > 0 and a < force_below[c, 0, p]
-    data  = max(a - offset[c, stage, p], lowest of the stage) * scale[c, stage, p]
+    data  = max(a - offset[c, stage, p] - shift of high gain, lowest of the stage) * scale[c, stage, p]
 
 The decision is made in whole numbers, see `analogue_packing`; data in float32,
-with two roundings. The rules catch false stages: the gain plane is noisy, but a
+with a rounding at each step. The rules catch false stages: the gain plane is noisy, but a
 true medium signal lies far above the high offset. Rules that are off are
 constants that no sample meets; if none is on, a shorter loop leaves them out.
 
@@ -51,6 +51,8 @@ def correct_frames(
     medium_not_negative: bool = False,
     fixed_stage: int | None = None,
     offset_only: bool = False,
+    shift: np.ndarray | None = None,
+    excluded: int = bits.ALL,
 ) -> None:
     """Correct frames.
 
@@ -64,6 +66,9 @@ def correct_frames(
     fixed_stage: all samples are in this stage, and the gain plane tells nothing
     offset_only: leave out scale, nan_mask and VALUE_OUT_OF_RANGE of the result,
         for a step between offset and gain; `apply_scale` must follow
+    shift: f4 (frame, pixel // 8), ADU that are taken from each eight pixels in high gain
+        between offset and scale, see `dark_shift.shift_of_lanes`; None for none
+    excluded: pixels with one of these bits, of constants or of the ADC, keep their shift
 
     Bits added to the constants' word: VALUE_OUT_OF_RANGE for an ADC value at
     either end of its range (0 also is what lost frames hold) or a result beyond
@@ -80,6 +85,10 @@ def correct_frames(
     used = constants.unscaled() if offset_only else constants
     arrays = used.offset, used.scale, used.mask
     settings = _settings(nan_mask, offset_only)
+    if shift is not None:
+        if fixed_stage is not None:
+            raise ValueError("shifts are for adaptive gain, and a stage is fixed")
+        check_array("shift", shift, "f4", (shape[0], shape[1] // LANES))
     if fixed_stage is not None:
         if not 0 <= fixed_stage < STAGES:
             raise ValueError(f"gain stage {fixed_stage}: needs 0 to {STAGES - 1}")
@@ -89,7 +98,10 @@ def correct_frames(
         decide = constants.threshold, constants.force_below
         ruled = medium_not_negative or constants.has_rules or bool(settings[0])
         floor = np.float32(0) if medium_not_negative else _NO_FLOOR
-        _correct(raw, order, first, *decide, ruled, floor, *arrays, *settings, *outputs)
+        shifts = np.empty((0, 0), np.float32) if shift is None else shift
+        reach = np.float32(ADC_MAX + np.abs(shifts).max(initial=0))
+        rules = ruled, floor, shifts, np.uint32(excluded), reach
+        _correct(raw, order, first, *decide, *rules, *arrays, *settings, *outputs)
     else:
         raise ValueError("the constants have no thresholds, and no stage is fixed")
     data[outside], gain[outside], mask[outside] = NAN, fixed_stage or 0, bits.NO_DARK_DATA
@@ -129,8 +141,8 @@ def _settings(nan_mask: int, offset_only: bool) -> tuple[np.uint32, np.float32]:
 
 @njit(nogil=True, cache=True)
 def _correct(
-    raw, order, first, threshold, force_below, ruled, floor, offset, scale, word, nan_mask, largest,
-    data, gain, mask,
+    raw, order, first, threshold, force_below, ruled, floor, shift, excluded, reach, offset, scale, word,
+    nan_mask, largest, data, gain, mask,
 ):  # fmt: skip
     pixels = raw.shape[2]
     limits, levels = rows(CHUNKS, LIMITS, np.int32), rows(CHUNKS, LEVELS, np.float32)
@@ -146,16 +158,18 @@ def _correct(
             a, b = max(begin, 0), min(begin + TILE, pixels)
             if a == b:
                 continue
-            tame = fold_lanes(t, f, o, s, w, a, b, largest, records)
+            tame = fold_lanes(t, f, o, s, w, a, b, reach, largest, records)
+            # Shifts belong to eight pixels that begin at a multiple of eight.
+            tame &= shift.shape[0] == 0 or a % LANES == 0
             if not tame or (b - a) % LANES:
                 fold_limits(t, f, a, b, limits)
-                fold(o, s, w, a, b, ADC_MAX, largest, levels, words)
+                fold(o, s, w, a, b, reach, largest, levels, words)
             for i in range(0, frames.size, 2):
                 # Two frames at a time; an odd one is its own partner.
                 n, m = frames[i], frames[min(i + 1, frames.size - 1)]
                 _correct_pair(
-                    raw, n, m, a, b, ruled, tame, limits, levels, words, records, floor, nan_mask, largest,
-                    x, g, u, data, gain, mask,
+                    raw, n, m, a, b, ruled, tame, limits, levels, words, records, floor, nan_mask, shift,
+                    excluded, largest, x, g, u, data, gain, mask,
                 )  # fmt: skip
                 if i + 2 < frames.size:
                     _fetch(raw, frames[i + 2], frames[min(i + 3, frames.size - 1)], a, min(a + CHUNK, b))
@@ -164,7 +178,7 @@ def _correct(
 
 @njit(nogil=True, cache=True)
 def _correct_pair(
-    raw, n, m, a, b, ruled, tame, limits, levels, words, records, floor, nan_mask, largest,
+    raw, n, m, a, b, ruled, tame, limits, levels, words, records, floor, nan_mask, shift, excluded, largest,
     x, g, u, data, gain, mask,
 ):  # fmt: skip
     """Pixels a to b of frames n and m; x, g, u: near memory for the results."""
@@ -173,9 +187,11 @@ def _correct_pair(
         p = a + k * CHUNK
         q = min(p + CHUNK, b)
         if tame and (q - p) % LANES == 0:
-            lanes(raw, n, m, p, q, k, records, ruled, floor, nan_mask, x, g, u)
+            lanes(raw, n, m, p, q, k, records, ruled, floor, nan_mask, shift, excluded, x, g, u)
         else:
-            loop(raw, n, m, p, q, k, limits, levels, words, floor, nan_mask, largest, x, g, u)
+            loop(
+                raw, n, m, p, q, k, limits, levels, words, floor, nan_mask, shift, excluded, largest, x, g, u
+            )
         _fetch(raw, n, m, q, min(q + CHUNK, b))
         stream_pair(x, data, n, m, p, q)
         stream_pair(u, mask, n, m, p, q)

@@ -13,6 +13,7 @@ count the same array wait for each other. Arguments, of both:
     levels, words: rows of `near.fold`
     records: i4 (chunk, CHUNK * RECORD), the same interleaved, see `fold_lanes`
     floor: lowest medium signal; nan_mask, largest: as in `analogue_gain`
+    shift: f4 (frame or none, pixel // LANES), see `per_lanes`; excluded: bits of pixels that it leaves alone
     data, gain, mask: f4, u1, u4, two rows: the results of each frame
 """
 
@@ -21,14 +22,14 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from calibook.kernels import bits
+from calibook.kernels import bits, lane_steps
 from calibook.kernels.cells import CHUNK, ROW
 from calibook.kernels.fold_steps import fold_analogue_step
-from calibook.kernels.lane_steps import LANES, RECORD, plain_step, ruled_step
+from calibook.kernels.lane_steps import LANES, RECORD, plain_step, ruled_step, shifted_step
 from calibook.kernels.lanes import LARGEST, choose, hide
 from calibook.kernels.near import signal_limit
 
-ADC_MAX = np.int32(0x3FFF)
+ADC_MAX = np.int32(lane_steps.ADC_MAX)
 LIMITS = 4
 """Rows: two thresholds, two signals below which a stage is not believed."""
 
@@ -61,9 +62,10 @@ def _fold_limits_line(t0, t1, f0, f1, first, second, high_below, medium_below):
 
 
 @njit(nogil=True, cache=True)
-def fold_lanes(threshold, force_below, offset, scale, word, a, b, largest, records):
+def fold_lanes(threshold, force_below, offset, scale, word, a, b, reach, largest, records):
     """`fold_limits` and `near.fold` at once, side by side: LANES pixels of each row stand together.
 
+    reach: ADU, no sample is above, with its shift
     records: i4 (chunk, CHUNK * RECORD); pixels beyond the last multiple of LANES are left out
     Returns whether no value needs to be looked at.
     """
@@ -78,24 +80,32 @@ def fold_lanes(threshold, force_below, offset, scale, word, a, b, largest, recor
             at = np.uint64(p + i * LANES)
             two, four = np.uint64(2) * at, np.uint64(4) * at
             wild |= fold_analogue_step(
-                t + two, f + two, o + four, s + four, w + four, pixels, np.float32(ADC_MAX), limit, place
+                t + two, f + two, o + four, s + four, w + four, pixels, reach, limit, place
             )
             place += _RECORD_BYTES
     return wild == 0
 
 
 @njit(nogil=True, cache=True)
-def lanes(raw, n, m, p, q, k, records, ruled, floor, nan_mask, data, gain, mask):
-    """For a multiple of LANES pixels. Unless ruled, there are no limits, no floor and no nan_mask."""
+def lanes(raw, n, m, p, q, k, records, ruled, floor, nan_mask, shift, excluded, data, gain, mask):
+    """For a multiple of LANES pixels. Unless ruled, there are no limits, no floor, no nan_mask, no shifts."""
     plane = np.uint64(raw.strides[1])
     adc0 = np.uint64(raw.ctypes.data) + np.uint64(2) * (np.uint64(n) * plane + np.uint64(p))
     adc1 = np.uint64(raw.ctypes.data) + np.uint64(2) * (np.uint64(m) * plane + np.uint64(p))
     record = np.uint64(records.ctypes.data) + np.uint64(k * records.strides[0])
     x, g, w = np.uint64(data.ctypes.data), np.uint64(gain.ctypes.data), np.uint64(mask.ctypes.data)
+    shifts, group = shift.shape[0] > 0, np.uint64(p) // _LANES
+    n, m = np.uint64(n), np.uint64(m)
     for i in range(np.uint64(q - p) // _LANES):
         to, at = i * _LANES, i * np.uint64(2) * _LANES
         place = record + i * _RECORD_BYTES
-        if ruled:
+        if shifts:
+            shifted_step(
+                adc0 + at, adc0 + plane + at, adc1 + at, adc1 + plane + at, place, floor, nan_mask,
+                x + np.uint64(4) * to, g + to, w + np.uint64(4) * to,
+                shift[n, group + i], shift[m, group + i], excluded,
+            )  # fmt: skip
+        elif ruled:
             ruled_step(
                 adc0 + at, adc0 + plane + at, adc1 + at, adc1 + plane + at, place, floor, nan_mask,
                 x + np.uint64(4) * to, g + to, w + np.uint64(4) * to,
@@ -108,8 +118,13 @@ def lanes(raw, n, m, p, q, k, records, ruled, floor, nan_mask, data, gain, mask)
 
 
 @njit(nogil=True, cache=True)
-def loop(raw, n, m, p, q, k, limits, levels, words, floor, nan_mask, largest, data, gain, mask):
+def loop(
+    raw, n, m, p, q, k, limits, levels, words, floor, nan_mask, shift, excluded, largest, data, gain, mask
+):
     """For any pixels and constants."""
+    # Until they become results, the results' memory holds what is taken from each pixel.
+    _spread(shift, n, p, q, data)
+    _spread(shift, m, p, q, data[_1:])
     n, m, p, k = np.uint64(n), np.uint64(m), np.uint64(p), np.uint64(k)
     for i in range(np.uint64(q) - p):
         t = limits[k, i], limits[k, _1 + i], limits[k, _2 + i], limits[k, _3 + i]
@@ -117,22 +132,32 @@ def loop(raw, n, m, p, q, k, limits, levels, words, floor, nan_mask, largest, da
         s = levels[k, _3 + i], levels[k, _4 + i], levels[k, _5 + i]
         w = words[k, i], words[k, _1 + i], words[k, _2 + i]
         a, level = np.int32(raw[n, _SIGNAL, p + i]), np.int32(raw[n, _LEVEL, p + i])
-        data[i], gain[i], mask[i] = _sample(a, level, t, o, s, w, floor, nan_mask, largest)
+        data[i], gain[i], mask[i] = _sample(a, level, t, o, s, w, data[i], floor, nan_mask, excluded, largest)
         a, level = np.int32(raw[m, _SIGNAL, p + i]), np.int32(raw[m, _LEVEL, p + i])
-        data[_1 + i], gain[_1 + i], mask[_1 + i] = _sample(a, level, t, o, s, w, floor, nan_mask, largest)
+        data[_1 + i], gain[_1 + i], mask[_1 + i] = _sample(
+            a, level, t, o, s, w, data[_1 + i], floor, nan_mask, excluded, largest
+        )
+
+
+@njit(nogil=True, cache=True)
+def _spread(shift, n, p, q, taken):
+    """Shifts of frame n, if there are any, at each of the pixels p to q."""
+    for i in range(q - p):
+        taken[i] = shift[n, (p + i) // LANES] if shift.shape[0] else np.float32(0)
 
 
 @njit(nogil=True, cache=True, inline="always")
-def _sample(a, q, t, o, s, w, floor, nan_mask, largest):
+def _sample(a, q, t, o, s, w, shift, floor, nan_mask, excluded, largest):
     switched = (q > t[0]) & (a >= t[2])
     low = switched & (q > t[1]) & (a >= t[3])
+    word = choose(switched, low, w[0], w[1], w[2])
+    # What | makes of two u4 has 8 bytes, which would be half as many pixels per instruction.
+    word = np.uint32(word | (bits.VALUE_OUT_OF_RANGE if (a == 0) | (a >= ADC_MAX) else bits.NONE))
     signal = np.float32(a) - choose(switched, low, o[0], o[1], o[2])
+    signal -= np.float32(0) if switched | ((word & excluded) != 0) else shift
     signal = floor if (switched & ~low) & (signal < floor) else signal
     signal *= choose(switched, low, s[0], s[1], s[2])
     size = np.abs(signal)
-    # What | makes of two u4 has 8 bytes, which would be half as many pixels per instruction.
-    outside = (a == 0) | (a >= ADC_MAX) | (size > largest)
-    word = choose(switched, low, w[0], w[1], w[2])
     word = np.uint32(word | (bits.NONE if size <= LARGEST else bits.VALUE_IS_NAN))
-    word = np.uint32(word | (bits.VALUE_OUT_OF_RANGE if outside else bits.NONE))
+    word = np.uint32(word | (bits.VALUE_OUT_OF_RANGE if size > largest else bits.NONE))
     return hide(signal, word, nan_mask), np.uint8(switched) + np.uint8(low), word

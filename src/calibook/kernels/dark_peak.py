@@ -20,8 +20,6 @@ import numpy as np
 from numba import njit
 
 from calibook.errors import BadParameter
-from calibook.kernels import bits
-from calibook.kernels.checks import check_array
 
 STEPS = 4
 """Steps per ADU: rounding to them adds nothing to the noise of 8 ADU."""
@@ -40,8 +38,8 @@ SHARE_BELOW = 0.05
 MOST_PIXELS, NOISES, LARGEST_SHIFT = 8192, (1.0, 30.0), 1000.0
 
 _CLASSES = 5
-_UNUSED = np.int16(0x7FFF)
-_REACH = np.float32(8000)
+UNUSED = np.int16(0x7FFF)
+REACH = np.float32(8000)
 _FURTHEST = 30000.0
 
 
@@ -71,110 +69,25 @@ class DarkPeak:
         if not 0 < self.fraction <= 1:
             raise BadParameter(f"fraction of dark pixels is {self.fraction}, needs more than 0, up to 1")
 
+    def in_steps(self) -> tuple[float, float, float, float]:
+        """(noise, fraction, max_shift, max_error), as `find_shift` takes them."""
+        return float(self.noise * STEPS), self.fraction, self.max_shift * STEPS, self.max_error * STEPS
 
-def dark_peak_shift(
-    data: np.ndarray,
-    gain: np.ndarray,
-    mask: np.ndarray,
-    block: tuple[int, int],
-    peak: DarkPeak | None = None,
-    excluded: int = bits.ALL,
-) -> np.ndarray:
-    """Find and take out the shift of each block, in place.
 
-    data: f4 (frame, slow_scan, fast_scan), offset-subtracted ADU
-    gain: u1, same shape, gain stage; only pixels of stage 0 take part
-    mask: u4, same shape; pixels with one of the bits `excluded` take no part
-    block: (slow_scan, fast_scan) of a block; blocks tile the frame
+@njit(nogil=True, cache=True)
+def find_shift(samples, lit, classes, used, size, noise, fraction, max_shift, max_error):
+    """The shift of a block in steps; 0 if there is none to be believed.
+
+    samples: i2 (slow_scan + 2, fast_scan + 2), whole steps; UNUSED where a pixel takes no part, as all
+        do that are not in the block: then each pixel has four neighbours, and a block is one line in memory
+    lit, classes: scratch memory of the same shape; used: how many take part, of `size` in the block
 
     The search starts at the quantile fraction / 2, which lies in the dark peak
     if there is one. It goes to the mean of what is within 2 noise of it, until
     that is less than 1 ADU away, three times at most; then to where a line
     through the classes' means meets k = 0, and once more if that was further
-    than 1 ADU. Classes count dark pixels inside the block whose four
-    neighbours take part. Pixels that don't take part are not corrected; lit
-    ones are.
-
-    Returns the shift of each block, f4 (frame, blocks on slow_scan, blocks on
-    fast_scan), 0 where nothing was done.
-
-    Measured with the forward model, which shares 8 % of the charge: of flat light of
-    0.1 to 1 photons of 9.3 or 12 keV per pixel 0.1 % is lost, of 6 keV 0.2 to 0.8 %;
-    of rings 0.15 % is won. The estimate by `dark_window` takes 7, 5 and 20 to 33 %, of
-    rings 4 %. Up to one photon per pixel 97 % of the shifts' variance goes. Near
-    1.5, beyond which chips are left alone, it is 93 %, and 0.5 to 1.5 % are lost.
-
-    Raises BadParameter for blocks that don't tile the frame.
+    than 1 ADU.
     """
-    peak, shape = peak or DarkPeak(), data.shape
-    if data.ndim != 3:
-        raise ValueError(f"data has shape {shape}, needs (frame, slow_scan, fast_scan)")
-    check_array("data", data, "f4", shape)
-    check_array("gain", gain, "u1", shape)
-    check_array("mask", mask, "u4", shape)
-    slow, fast = block
-    if slow < 1 or fast < 1 or shape[1] % slow or shape[2] % fast or slow * fast > MOST_PIXELS:
-        raise BadParameter(
-            f"blocks of {slow} x {fast} pixels: needs some that tile a frame of {shape[1]} x {shape[2]}, "
-            f"of at most {MOST_PIXELS} pixels"
-        )
-    shift = np.zeros((shape[0], shape[1] // slow, shape[2] // fast), np.float32)
-    limits = (float(peak.noise * STEPS), peak.fraction, peak.max_shift * STEPS, peak.max_error * STEPS)
-    _shift(data, gain, mask, slow, fast, *limits, np.uint32(excluded), shift)
-    return shift
-
-
-@njit(nogil=True, cache=True)
-def _shift(data, gain, mask, slow, fast, noise, fraction, max_shift, max_error, excluded, shift):
-    blocks, size = shift.shape[2], slow * fast
-    # A rim of unused pixels: then all have four neighbours, and a block is one line in memory.
-    samples = np.full((blocks, slow + 2, fast + 2), _UNUSED, np.int16)
-    lit, classes = np.empty_like(samples[0]), np.empty_like(samples[0])
-    used, width, line = np.empty(blocks, np.int64), blocks * fast, samples.reshape(-1)
-    # Of these short rows there are no slices: making one takes as long as half a row.
-    x, g, m = data.reshape(-1), gain.reshape(-1), mask.reshape(-1)
-    for n in range(shift.shape[0]):
-        for j in range(shift.shape[1]):
-            # Blocks side by side together: so the memory is read and written in order.
-            used[:] = 0
-            for row in range(slow):
-                start = ((n * shift.shape[1] + j) * slow + row) * width
-                for k in range(blocks):
-                    rim = (k * (slow + 2) + row + 1) * (fast + 2) + 1
-                    used[k] += _to_steps(x, g, m, start + k * fast, fast, excluded, line, rim)
-            for k in range(blocks):
-                if used[k] >= max(1, int(np.ceil(fraction * size))):
-                    found = _find(
-                        samples[k], lit, classes, used[k], size, noise, fraction, max_shift, max_error
-                    )
-                    shift[n, j, k] = np.float32(found / STEPS)
-            if not shift[n, j].any():
-                continue
-            for row in range(slow):
-                start = ((n * shift.shape[1] + j) * slow + row) * width
-                for k in range(blocks):
-                    _subtract(x, g, m, start + k * fast, fast, excluded, shift[n, j, k])
-
-
-@njit(nogil=True, cache=True)
-def _to_steps(x, g, m, start, size, excluded, steps, rim):
-    """A row, from `start`, in whole steps, from `rim`; returns how many pixels take part."""
-    count = np.int32(0)
-    for n in range(size):
-        # Indices without sign: others may count from the end, and are taken one by one.
-        i, to = np.uint64(start) + np.uint64(n), np.uint64(rim) + np.uint64(n)
-        used = (g[i] == 0) & ((m[i] & excluded) == 0) & (np.abs(x[i]) < _REACH)
-        # The limit comes before the cast: a float out of an integer's range has no defined value.
-        value = x[i] if used else np.float32(0)
-        whole = np.int16(np.int32(np.rint(value * np.float32(STEPS))))
-        steps[to] = whole if used else _UNUSED
-        count = np.int32(count + np.int32(used))
-    return count
-
-
-@njit(nogil=True, cache=True)
-def _find(samples, lit, classes, used, size, noise, fraction, max_shift, max_error):
-    """The shift in steps; 0 if there is none to be believed."""
     line, reach = samples.reshape(-1), np.int16(np.rint(DARK * noise))
     shift = _start(line, int(fraction / 2 * used), max_shift)
     for _ in range(WINDOWS):
@@ -257,7 +170,7 @@ def _window_of_part(line, shift, reach):
 def _lit(line, edge, lit):
     """1 for lit samples, 0 for dark ones; so much for unused ones that their neighbours are in no class."""
     for i in range(line.size):
-        lit[i] = np.int16(_CLASSES) if line[i] == _UNUSED else np.int16(line[i] >= edge)
+        lit[i] = np.int16(_CLASSES) if line[i] == UNUSED else np.int16(line[i] >= edge)
 
 
 @njit(nogil=True, cache=True)
@@ -321,10 +234,3 @@ def _line(counts, sums, noise):
         variance += counts[k] * (weight * (wkk - wk * k)) ** 2
         weight *= LIGHTER
     return start - CORNERS * (total / number - start), noise * np.sqrt(variance) / size
-
-
-@njit(nogil=True, cache=True)
-def _subtract(x, g, m, start, size, excluded, shift):
-    for n in range(size):
-        i = np.uint64(start) + np.uint64(n)
-        x[i] -= shift if (g[i] == 0) & ((m[i] & excluded) == 0) else np.float32(0)

@@ -44,7 +44,7 @@ class _Fold(Step):
         return [self.b.select(self.above(first, second), second, first), second, *below]
 
     def levels(self, offset, scale, adc_max, largest) -> tuple[list, list, list, Any]:
-        """Of all stages: offsets, scales, whether they are numbers; and whether a signal is above the largest."""
+        """Of all stages: offsets, scales, whether these are numbers; if signals may be above the largest."""
         b, wild = self.b, same(I32, 0)
         offsets, scales, numbers = [], [], []
         for stage in range(_STAGES):

@@ -12,6 +12,7 @@ from typing import Any
 
 from llvmlite import ir
 from numba import types
+from numba.core import cgutils
 from numba.extending import intrinsic
 
 from calibook.kernels import bits
@@ -21,6 +22,7 @@ from calibook.kernels.lanes import NAN
 # For type checkers, who see how it is declared, not how it is called.
 _intrinsic: Any = intrinsic
 
+ADC_MAX = 0x3FFF
 LANES = 8
 RECORD = 13
 """Values of 4 bytes per pixel: 2 thresholds, 2 limits, 3 offsets, 3 scales, 3 words."""
@@ -72,36 +74,56 @@ class Step:
         first, second, third = values
         return self.b.select(low, third, self.b.select(switched, second, first))
 
-    def signal(self, adc, switched, low, offsets, scales, floor=None):
+    def signal(self, adc, switched, low, offsets, scales, floor=None, taken=None):
         b = self.b
         x = b.fsub(b.sitofp(adc, vector(F32)), self.of_stage(switched, low, offsets))
+        if taken is not None:
+            x = b.fsub(x, taken)
         if floor is not None:
             too_low = b.and_(b.and_(switched, b.not_(low)), b.fcmp_ordered("<", x, floor))
             x = b.select(too_low, floor, x)
         return b.fmul(x, self.of_stage(switched, low, scales))
 
-    def word(self, adc, switched, low, words, adc_max: int):
-        """With the bit for either end of the ADC's range."""
-        b = self.b
+    def outside(self, adc):
+        """The bit for either end of the ADC's range."""
         # Both ends, in one comparison: 0 wraps round to the largest number.
-        outside = b.icmp_unsigned(">=", b.sub(adc, same(I32, 1)), same(I32, adc_max - 1))
-        bit = b.select(outside, same(I32, int(bits.VALUE_OUT_OF_RANGE)), same(I32, 0))
-        return b.or_(self.of_stage(switched, low, words), bit)
+        outside = self.b.icmp_unsigned(">=", self.b.sub(adc, same(I32, 1)), same(I32, ADC_MAX - 1))
+        return self.b.select(outside, same(I32, int(bits.VALUE_OUT_OF_RANGE)), same(I32, 0))
+
+    def rounded(self, x):
+        """To the nearest whole number, of two the even one."""
+        kind = ir.FunctionType(x.type, [x.type])
+        name = f"llvm.rint.v{LANES}f32"
+        return self.b.call(cgutils.get_or_insert_function(self.b.module, kind, name), [x])
+
+    def word(self, adc, switched, low, words):
+        return self.b.or_(self.of_stage(switched, low, words), self.outside(adc))
+
+    def any_of(self, word, wanted):
+        """Where a word has one of the bits that are wanted."""
+        return self.b.icmp_unsigned("!=", self.b.and_(word, self.spread(wanted, I32)), same(I32, 0))
+
+    def taken(self, switched, word, shift, excluded):
+        """A shift where it counts: in high gain, in pixels that are not excluded."""
+        kept = self.b.or_(switched, self.any_of(word, excluded))
+        return self.b.select(kept, same(F32, 0.0), self.spread(shift, F32))
 
     def stage(self, switched, low):
         b = self.b
         return b.add(b.zext(switched, vector(I8)), b.zext(low, vector(I8)))
 
 
-def _analogue_step(ruled: bool, adc_max: int = 0x3FFF):
-    """`analogue_lines.correct_ruled` or `correct_plain` for LANES pixels, all by address:
+def _analogue_step(ruled: bool, shifted: bool = False):
+    """`analogue_lines.loop` for LANES pixels, all by address:
 
     adc0, level0, adc1, level1: u2 of both frames; record: RECORD * LANES constants
     data, gain, mask: f4, u1, u4 of the first frame; those of the second are a ROW on
+    shift0, shift1, excluded: f4 of each frame, and the bits of pixels from which they are not taken
     """
 
     def codegen(context, builder, signature, args):
-        *samples, record, floor, nan_mask, data, gain, mask = args
+        *samples, record, floor, nan_mask, data, gain, mask = args[:10]
+        *shifts, excluded = args[10:] if shifted else (None, None, None)
         step, b = Step(builder), builder
         frames = []
         for adc, level in (samples[:2], samples[2:]):
@@ -117,11 +139,11 @@ def _analogue_step(ruled: bool, adc_max: int = 0x3FFF):
         words = step.constants(record, _WORDS, 3, I32)
         lowest = step.spread(floor, F32) if ruled else None
         for i, stage in enumerate(frames):
-            x = step.signal(*stage, offsets, scales, lowest)
-            word = step.word(*stage, words, adc_max)
+            word = step.word(*stage, words)
+            taken = step.taken(stage[1], word, shifts[i], excluded) if shifted else None
+            x = step.signal(*stage, offsets, scales, lowest, taken)
             if ruled:
-                hidden = b.icmp_unsigned("!=", b.and_(word, step.spread(nan_mask, I32)), same(I32, 0))
-                x = b.select(hidden, same(F32, float(NAN)), x)
+                x = b.select(step.any_of(word, nan_mask), same(F32, float(NAN)), x)
             step.store(x, data, 4 * i * int(ROW))
             step.store(word, mask, 4 * i * int(ROW))
             step.store(step.stage(*stage[1:]), gain, i * int(ROW))
@@ -133,13 +155,24 @@ _ADDRESSES = (types.uintp,) * 5 + (types.float32, types.uint32) + (types.uintp,)
 
 
 @_intrinsic
+def plain_step(typingctx, adc0, level0, adc1, level1, record, floor, nan_mask, data, gain, mask):
+    """With neither rules nor floor nor bits that hide."""
+    return types.void(*_ADDRESSES), _analogue_step(ruled=False)
+
+
+@_intrinsic
 def ruled_step(typingctx, adc0, level0, adc1, level1, record, floor, nan_mask, data, gain, mask):
     return types.void(*_ADDRESSES), _analogue_step(ruled=True)
 
 
 @_intrinsic
-def plain_step(typingctx, adc0, level0, adc1, level1, record, floor, nan_mask, data, gain, mask):
-    return types.void(*_ADDRESSES), _analogue_step(ruled=False)
+def shifted_step(
+    typingctx, adc0, level0, adc1, level1, record, floor, nan_mask, data, gain, mask,
+    shift0, shift1, excluded,
+):  # fmt: skip
+    """With all, and shifts."""
+    shifts = types.float32, types.float32, types.uint32
+    return types.void(*_ADDRESSES, *shifts), _analogue_step(ruled=True, shifted=True)
 
 
 @_intrinsic

@@ -18,10 +18,12 @@ from calibook.detectors.agipd import ASIC_SHAPE, CELLS_PER_ROW, MEDIUM_TO_LOW_RA
 from calibook.detectors.bad_pixels import INFORMATIONAL, BadPixels
 from calibook.errors import BadParameter
 from calibook.kernels.analogue_gain import apply_scale, correct_frames
+from calibook.kernels.analogue_packing import AnalogueConstants
 from calibook.kernels.baseline import light_shift
 from calibook.kernels.bits import ALL
 from calibook.kernels.cell_mode import CellSums
-from calibook.kernels.dark_peak import DarkPeak, dark_peak_shift
+from calibook.kernels.dark_peak import DarkPeak
+from calibook.kernels.dark_shift import dark_peak_shift, raw_dark_peak_shift, shift_of_lanes
 from calibook.kernels.dark_window import dark_window_shift
 from calibook.kernels.packing import PackedConstants
 from calibook.kernels.photons import round_photons
@@ -77,8 +79,16 @@ class ChipMode:
         if self.estimator == "window":
             window = self.dark_range, self.fraction, self.iterations
             return dark_window_shift(*frames, *window, excluded=_EXCLUDED)
-        peak = DarkPeak(self.noise, self.fraction, self.max_shift)
-        return dark_peak_shift(*frames, peak, excluded=_EXCLUDED)
+        return dark_peak_shift(*frames, self.peak, excluded=_EXCLUDED)
+
+    @property
+    def peak(self) -> DarkPeak:
+        return DarkPeak(self.noise, self.fraction, self.max_shift)
+
+    @property
+    def can_find_first(self) -> bool:
+        """Whether shifts can be found in raw frames."""
+        return self.estimator == "unshared" and not self.per_light
 
 
 @dataclass(frozen=True)
@@ -108,6 +118,13 @@ class AgipdCorrection:
     zero_outside: tuple[float, float] | None = None
     zero_nans: bool = False
 
+    @property
+    def finds_shifts_first(self) -> bool:
+        """Whether all shifts can be found in raw frames, before these are corrected."""
+        adaptive = isinstance(self.constants, AnalogueConstants) and self.fixed_stage is None
+        chips = self.common_mode
+        return adaptive and self.baseline is None and chips is not None and chips.can_find_first
+
 
 @dataclass(frozen=True)
 class Shifts:
@@ -136,16 +153,22 @@ def correct_agipd_frames(
 ) -> Shifts:
     """Correct frames of one module: one fused pass, or two with baseline and common mode between.
 
+    If the shifts of chips are all that comes between, they are found in the raw frames, and taken out in
+    the fused pass: to the same bits, in two thirds of the time.
+
     raw: u2 (frame, 2, pixel); cells: i8 (frame,)
     data, gain, mask: f4, u1, u4 (frame, pixel), overwritten with the result
     shape: (slow_scan, fast_scan)
     """
-    between = correction.baseline is not None or correction.common_mode is not None
-    shifts = _to_signals(raw, cells, correction, data, gain, mask, shape, offset_only=between)
-    x, g, m = (array.reshape(-1, *shape) for array in (data, gain, mask))
-    if between:
-        apply_scale(data, gain, mask, cells, correction.constants, correction.nan_bits)
+    if correction.finds_shifts_first:
+        shifts = _in_one_pass(raw, cells, correction, data, gain, mask, shape)
+    else:
+        between = correction.baseline is not None or correction.common_mode is not None
+        shifts = _to_signals(raw, cells, correction, data, gain, mask, shape, offset_only=between)
+        if between:
+            apply_scale(data, gain, mask, cells, correction.constants, correction.nan_bits)
     if correction.snow_below is not None:
+        x, g, m = (array.reshape(-1, *shape) for array in (data, gain, mask))
         melt_snow(x, g, m, correction.snow_below, int(BadPixels.INTERPOLATED))
     if correction.rounding_threshold is not None:
         round_photons(data, correction.rounding_threshold)
@@ -153,6 +176,26 @@ def correct_agipd_frames(
         low, high = correction.zero_outside or (-np.inf, np.inf)
         replace_outside(data, low, high, correction.zero_nans)
     return shifts
+
+
+def _in_one_pass(
+    raw: np.ndarray,
+    cells: np.ndarray,
+    correction: AgipdCorrection,
+    data: np.ndarray,
+    gain: np.ndarray,
+    mask: np.ndarray,
+    shape: tuple[int, int],
+) -> Shifts:
+    constants, common_mode = correction.constants, correction.common_mode
+    assert isinstance(constants, AnalogueConstants) and common_mode is not None
+    chips = raw_dark_peak_shift(raw, cells, constants, shape, ASIC_SHAPE, common_mode.peak, _EXCLUDED)
+    correct_frames(
+        raw, cells, constants, data, gain, mask,
+        nan_mask=correction.nan_bits, medium_not_negative=correction.medium_not_negative,
+        shift=shift_of_lanes(chips, shape), excluded=_EXCLUDED,
+    )  # fmt: skip
+    return Shifts(np.zeros(len(raw), np.float32), chips)
 
 
 def _to_signals(
