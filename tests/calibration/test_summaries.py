@@ -5,11 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from calibook.calibration.agipd.compare import CORRECTION_GOALS
 from calibook.calibration.metadata import write_correction_metadata
 from calibook.calibration.summaries.figures import correction_figures, dark_figures
 from calibook.calibration.summaries.overview import bad_pixel_table, by_module, combined, mask_map
 from calibook.calibration.summaries.results import load_results, save_results
-from calibook.calibration.summaries.truth import truth_figures
+from calibook.calibration.summaries.truth import truth_figures, truth_rows
 from calibook.detectors.bad_pixels import BadPixels
 from calibook.detectors.jungfrau import JUNGFRAU
 from calibook.procedures.tasks import Plan, Task
@@ -73,6 +74,21 @@ def test_the_table_of_bits_has_those_that_occur(results):
         "bit": "WRONG_GAIN_VALUE", "all modules": f"{1 / PIXELS / 5:.4%}",
         "worst module": 1, "there": f"{1 / PIXELS:.4%}",
     }  # fmt: skip
+
+
+def test_the_table_of_truth_has_the_worst_of_many_modules():
+    compared = {"all modules": {"truth_photon_bias_high": 2e-4}} | {
+        f"AGIPD{n:02d}": {"truth_false_photons_ratio": 1 + n / 100, "truth_wrong_stage": 0.1 - n / 100}
+        for n in range(3)
+    }  # fmt: skip
+    rows = {row.pop("figure"): row for row in truth_rows(compared, CORRECTION_GOALS)}
+    assert rows["photon bias high"] == {"all modules": "0.0002", "AGIPD00": "", "AGIPD01": "", "AGIPD02": ""}
+    compared |= {f"AGIPD{n:02d}": {"truth_false_photons_ratio": 0.9} for n in range(3, 6)}
+    compared["AGIPD05"]["truth_false_photons_ratio"] = 0.8
+    rows = {row.pop("figure"): row for row in truth_rows(compared, CORRECTION_GOALS)}
+    assert rows["photon bias high"] == {"all modules": "0.0002", "worst module": "", "there": ""}
+    assert rows["false photons ratio"] == {"all modules": "", "worst module": "AGIPD05", "there": "0.8"}
+    assert rows["wrong stage"]["worst module"] == "AGIPD00"
 
 
 def plan(tmp_path) -> Plan:

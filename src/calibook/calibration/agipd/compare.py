@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from calibook.calibration.summaries.chips import by_chip
+from calibook.calibration.summaries.truth import ALL_MODULES
 from calibook.detectors.agipd import ASIC_SHAPE
 from calibook.detectors.base import Detector
 from calibook.procedures.tasks import Plan, Task
@@ -87,11 +88,11 @@ def compare_run(
             np.stack([getattr(module, name) for module in whole], axis)
             for name, axis in (("true", 1), ("measured", 1), ("snowless", 0))
         )
-        figures = {"all modules": compare_photons(true, measured, good, detector.gain_stages), **figures}
+        figures = {ALL_MODULES: compare_photons(true, measured, good, detector.gain_stages), **figures}
         for stage, name in enumerate(detector.gain_stages):
             samples = sum(int(module.photons.frames[stage][module.snowless].sum()) for module in whole)
             if samples < FEWEST_SAMPLES:
-                del figures["all modules"][f"photon_bias_{name}"]
+                del figures[ALL_MODULES][f"photon_bias_{name}"]
     # Where nothing was to be compared, e.g. in a stage that no pixel reached, there is no figure.
     return {
         label: {f"truth_{name}": value for name, value in found.items() if np.isfinite(value)}

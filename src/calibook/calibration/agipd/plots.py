@@ -8,7 +8,7 @@ from typing import Any
 import matplotlib.pyplot as plt
 import numpy as np
 
-from calibook.calibration.summaries.plots import add_legend, middle
+from calibook.calibration.summaries.plots import add_legend, count_on_x, middle
 from calibook.kernels.frame_samples import PLANE_BIN_WIDTH
 
 
@@ -71,6 +71,8 @@ def show_table(
     if x is not None:
         ticks = np.unique(np.linspace(0, len(x) - 1, 9).round().astype(int))
         ax.set_xticks(ticks, [str(x[tick]) for tick in ticks])
+    else:
+        count_on_x(ax)
     if len(groups):
         edges = np.linspace(0, len(values), len(groups) + 1) - 0.5
         ax.set_yticks((edges[1:] + edges[:-1]) / 2, [str(name) for name in groups])
@@ -90,5 +92,6 @@ def plot_cells(values: Mapping[str, tuple[np.ndarray, np.ndarray]], ylabel: str)
     for (label, (cells, line)), dashes in zip(values.items(), cycle(("-", "--", ":", "-.")), strict=False):
         ax.plot(cells, line, label=label, linestyle=dashes, marker=".", markersize=3)
     ax.set(xlabel="memory cell", ylabel=ylabel)
+    count_on_x(ax)
     add_legend(ax)
     plt.show()

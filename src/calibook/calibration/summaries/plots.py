@@ -170,12 +170,20 @@ def add_legend(ax: Any) -> None:
         ax.legend(frameon=False, ncols=2 if entries > 2 else 1)
 
 
+def count_on_x(ax: Any) -> None:
+    """Ticks of x at whole numbers: trains and memory cells have no halves."""
+    from matplotlib.ticker import MaxNLocator
+
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+
+
 def plot_lines(values: Mapping[str, np.ndarray], xlabel: str, ylabel: str) -> None:
     """Lines over their index, {label: (n,)}."""
     _, ax = plt.subplots(figsize=(6.7, 2.4))
     for (label, line), dashes in zip(values.items(), cycle(_DASHES), strict=False):
         ax.plot(np.arange(len(line)), line, label=label, linestyle=dashes, marker=".", markersize=3)
     ax.set(xlabel=xlabel, ylabel=ylabel)
+    count_on_x(ax)
     add_legend(ax)
     plt.show()
 

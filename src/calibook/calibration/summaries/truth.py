@@ -6,18 +6,20 @@ the project's truth loop.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from calibook.calibration.summaries.darks import DarkMaps
+from calibook.calibration.summaries.overview import MANY_MODULES
 from calibook.detectors.base import Detector
 from calibook.procedures.tasks import Plan, Task
 from calibook.reports.verdict import Figure
 from calibook.simulation.compare import STAGES, comparable_pixels, compare_darks, compare_photons
 from calibook.simulation.truth_files import read_truth, truth_path
 
+ALL_MODULES = "all modules"
 Goals = Mapping[str, tuple[float | None, float | None]]
 """{kind of figure: (lowest, highest)}; None for no limit"""
 _GOALS: Goals = {
@@ -114,26 +116,55 @@ def _stage_sums(detector: Detector, tasks: Sequence[Task]) -> np.ndarray:
     return sums
 
 
-def truth_figures(
-    measured: Sequence[Mapping[str, float]],
-    goals: Mapping[str, tuple[float | None, float | None]] | None = None,
-) -> list[Figure]:
+def truth_figures(measured: Sequence[Mapping[str, float]], goals: Goals | None = None) -> list[Figure]:
     """Verdict figures of what was compared in one or more modules: the worst module counts.
 
     measured: {"truth_" + name: value} of each module
     goals: those that differ from the usual ones
     """
     limits = {**_GOALS, **(goals or {})}
-    names = dict.fromkeys(name for module in measured for name in module if name.startswith("truth_"))
     figures = []
-    for name in names:
+    for name in dict.fromkeys(name for module in measured for name in module if name.startswith("truth_")):
         low, high = limits[_kind(name, limits)]
-        center = 1.0 if low and low > 0 else 0.0
-        values = [module[name] for module in measured if name in module]
-        worst = max(values, key=lambda value: abs(value - center) if np.isfinite(value) else np.inf)
+        badness = _badness(low)
+        worst = max((module[name] for module in measured if name in module), key=badness)
         unit = "ADU" if "_adu" in name else ""
         figures.append(Figure(name.lower(), worst, unit, _MEANINGS[_kind(name, _MEANINGS)], fail=(low, high)))
     return figures
+
+
+def truth_rows(
+    compared: Mapping[str, Mapping[str, float]], goals: Goals | None = None
+) -> list[dict[str, str]]:
+    """Rows {figure, one column per module} of a table; with more than MANY_MODULES, the worst one instead.
+
+    compared: {module, or "all modules": {"truth_" + name: value}}
+    """
+    limits = {**_GOALS, **(goals or {})}
+    many = len(set(compared) - {ALL_MODULES}) > MANY_MODULES
+    rows = []
+    for name in dict.fromkeys(name for found in compared.values() for name in found):
+        shown = {label: f"{found[name]:.3g}" if name in found else "" for label, found in compared.items()}
+        if many:
+            worst = _worst_module(compared, name, _badness(limits[_kind(name, limits)][0]))
+            whole = shown.get(ALL_MODULES, "")
+            shown = {ALL_MODULES: whole, "worst module": worst, "there": shown.get(worst, "")}
+        rows.append({"figure": name.removeprefix("truth_").replace("_", " "), **shown})
+    return rows
+
+
+def _worst_module(
+    compared: Mapping[str, Mapping[str, float]], name: str, badness: Callable[[float], float]
+) -> str:
+    """The label of the module whose figure is worst; empty if no module has it."""
+    found = {label: of[name] for label, of in compared.items() if label != ALL_MODULES and name in of}
+    return max(found, key=lambda label: badness(found[label]), default="")
+
+
+def _badness(low: float | None) -> Callable[[float], float]:
+    """How far a value is from what is perfect: 1, if nothing near 0 is good; else 0."""
+    center = 1.0 if low and low > 0 else 0.0
+    return lambda value: abs(value - center) if np.isfinite(value) else np.inf
 
 
 def _kind(name: str, kinds: Iterable[str]) -> str:
