@@ -3,6 +3,7 @@
 import base64
 import functools
 import io
+import itertools
 import json
 from pathlib import Path
 
@@ -91,18 +92,22 @@ def stream_cell(text: str, name: str = "stdout", source: str = "print(log)"):
 
 
 def usual_notebook(seed: int = 0) -> nbformat.NotebookNode:
-    """What a correction task leaves: story, parameters, six plots, a table, some lines of log."""
+    """What a correction task leaves: story, parameters, six plots with their names, a table, lines of log."""
     table = pd.DataFrame(
         {"pixels": [12, 345, 6], "share [%]": [0.0012, 0.0345, 0.0006]},
         index=["OFFSET_OUT_OF_THRESHOLD", "NOISE_OUT_OF_THRESHOLD", "NO_DARK_DATA"],
     )
+    shown = [
+        (new_markdown_cell(f"Picture {number} is of one module."), picture_cell(content))
+        for number, content in enumerate(plots(seed))
+    ]
     cells = [
         new_markdown_cell(STORY),
         new_code_cell("run: int = 4  # run number; required", metadata={"tags": ["parameters"]}),
-        *[picture_cell(content) for content in plots(seed)[:4]],
+        *itertools.chain(*shown[:4]),
         new_markdown_cell("## Bad pixels\n\nCounted by named bit, see `BadPixels`."),
         frame_cell(table),
-        *[picture_cell(content) for content in plots(seed)[4:]],
+        *itertools.chain(*shown[4:]),
         new_markdown_cell("## Timing"),
         stream_cell("read 200 trains in 0.82 s\ncorrected 3200 frames in 1.37 s (2.4 GB/s)\n"),
         stream_cell("UserWarning: hidden from the PDF ✓\n", "stderr"),

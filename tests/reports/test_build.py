@@ -218,6 +218,15 @@ def test_nothing_leaves_the_page(tortured, usual):
                         assert bottom > 5 * MM and top < 292 * MM, (number, kind)
 
 
+def test_what_announces_a_picture_stands_on_its_page(usual):
+    """Where a picture does not fit any more, heading and paragraph move with it."""
+    announced = [len(re.findall(r"Picture \d is of one module", text)) for text in page_texts(usual.pdf)]
+    with pypdfium2.PdfDocument(usual.pdf) as document:
+        kind = [pypdfium2.raw.FPDF_PAGEOBJ_IMAGE]
+        shown = [len(list(page.get_objects(filter=kind))) for page in document]
+    assert announced == shown and sum(shown) == 2 * 6
+
+
 def test_pictures_keep_their_size_and_shrink_to_the_page(tortured):
     with pypdfium2.PdfDocument(tortured.pdf) as document:
         boxes = [

@@ -24,6 +24,10 @@ from calibook.reports import text as text_tools
 from calibook.reports.sphinx import html_tables
 
 PDF_FORMATS = ("typst", "latex")
+# What nbsphinx puts between cells.
+_BETWEEN = (addnodes.only, addnodes.highlightlang, nodes.comment, nodes.raw, nodes.target)
+LEADS = "leads"
+"""Class of a paragraph that stays with what follows. For Typst; LaTeX is told on the spot."""
 LONGEST_WORD = 24  # characters; longer words may be broken
 PICTURE_SUFFIXES = {".png", ".jpg", ".jpeg", ".gif"}
 
@@ -123,7 +127,8 @@ def _replace_raw_formula(raw: nodes.raw) -> None:
 
 
 class PlainNotebook(SphinxPostTransform):
-    """For PDFs: no code, no stderr; outputs as pictures, tables and literal blocks."""
+    """For PDFs: no code, no stderr; outputs as pictures, tables and literal blocks, each on one page
+    with the paragraph before it."""
 
     default_priority = 3  # before nodes of other formats are dropped
     formats = PDF_FORMATS
@@ -139,6 +144,18 @@ class PlainNotebook(SphinxPostTransform):
             _replace(note, kind("", *note.children))
         for words in list(self.document.findall(nodes.Text)):
             _make_breakable(words)
+        for shown in list(self.document.findall(lambda node: isinstance(node, nodes.image | nodes.table))):
+            _keep_with_paragraph_before(shown)
+
+
+def _keep_with_paragraph_before(shown: nodes.Element) -> None:
+    """What announces a picture or table is not left alone at the bottom of a page; headings never are."""
+    place = shown.parent.index(shown)
+    seen = (node for node in reversed(shown.parent.children[:place]) if not isinstance(node, _BETWEEN))
+    before = next(seen, None)
+    if isinstance(before, nodes.paragraph):
+        before["classes"].append(LEADS)
+        _replace(before, before, nodes.raw("", r"\nopagebreak", format="latex"))
 
 
 def _make_breakable(words: nodes.Text) -> None:

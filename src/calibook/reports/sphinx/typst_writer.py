@@ -19,6 +19,7 @@ from sphinx.util import logging
 from calibook.reports import text
 from calibook.reports.sphinx import html_tables
 from calibook.reports.sphinx.formulas import Formula, warn_of_source
+from calibook.reports.sphinx.normalise import LEADS
 
 POINTS_PER_PIXEL = 0.75  # 1/96 inch
 WORD_IN_OUTPUT = 90  # characters after which a word may be broken
@@ -121,6 +122,8 @@ class TypstWriter:
     def write_paragraph(self, node: nodes.Element) -> str:
         if "note" in node.get("classes", []):
             return f"\n#note[{self.children(node)}]\n\n"
+        if LEADS in node.get("classes", []):
+            return f"\n#leads[{self.children(node)}]\n\n"
         return f"{self.children(node)}\n\n"
 
     def write_line(self, node: nodes.Element) -> str:
