@@ -10,7 +10,7 @@ import numpy as np
 from rest import code, plain, table
 
 from calibook.calibration.agipd.compare import CORRECTION_GOALS
-from calibook.calibration.agipd.dark_results import agipd_dark_figures
+from calibook.calibration.agipd.dark_results import DARK_GOALS, agipd_dark_figures
 from calibook.calibration.agipd.flatfield_results import FLAT_FIELD_GOALS, flat_field_figures
 from calibook.calibration.agipd.scan_results import SCAN_GOALS, scan_figures
 from calibook.calibration.summaries.figures import correction_figures, dark_figures
@@ -92,12 +92,19 @@ def _typical(*names: str) -> dict[str, np.ndarray]:
 
 
 _FLAT_FIELD = {
-    "task": _typical("gain", "spread", "error", "photons", "width", "deviance")
+    "task": _typical("gain", "spread", "error", "photons", "width", "deviance", "change")
     | {"frames": np.ones(1, int), "bad_share": np.zeros(1)}
 }
 _SCAN = {
     "task": _typical(
-        "ratio", "spread", "error", "high_slope", "medium_slope", "high_deviation", "medium_deviation"
+        "ratio",
+        "spread",
+        "error",
+        "high_slope",
+        "medium_slope",
+        "high_deviation",
+        "medium_deviation",
+        "change",
     )
     | {"bad_share": np.zeros(1), "fewest_points": np.ones(2, int)}
 }
@@ -119,7 +126,8 @@ def _of_truth() -> list[Figure]:
         *compare_darks(_Truth(), ones, ones, 0 * ones),
         *compare_photons(ones[0], ones[0], np.ones((1, 1), bool)),
     ]
-    goals = {**FLAT_FIELD_GOALS, **SCAN_GOALS, **CORRECTION_GOALS}
+    thresholds = {name: goal for name, goal in DARK_GOALS.items() if name.startswith("threshold")}
+    goals = {**thresholds, **FLAT_FIELD_GOALS, **SCAN_GOALS, **CORRECTION_GOALS}
     return truth_figures([{f"truth_{name}": 1.0 for name in (*names, *goals)}], goals)
 
 

@@ -37,7 +37,12 @@ def correction_figures(detector: Detector, plan: Plan, results: Results, started
             warn=(None, 0.05),
             fail=(None, 0.5),
         ),
-        _bit_figure("wrong_gain_fraction", BadPixels.WRONG_GAIN_VALUE, bits, samples, (1e-3, 1e-1)),
+        # Where a plane of its own tells the stage there are no codes that can be wrong.
+        *(
+            []
+            if detector.planes
+            else [_bit_figure("wrong_gain_fraction", BadPixels.WRONG_GAIN_VALUE, bits, samples, (1e-3, 1e-1))]
+        ),
         _bit_figure("out_of_range_fraction", BadPixels.VALUE_OUT_OF_RANGE, bits, samples, (1e-2, 0.5)),
         _bit_figure("not_a_number_fraction", BadPixels.VALUE_IS_NAN, bits, samples, (1e-2, 0.5)),
     ]
