@@ -51,13 +51,26 @@ def test_what_stands_out_is_named_with_module_chip_stage_and_cells(darks):
     result = {
         "module": 5, "chip_bad": bad_share_by_chip(bad, CHIP), "chip_noise": noise_by_chip(noise, bad, CHIP)
     }  # fmt: skip
-    first, second = outlying_chips(AGIPD, {"AGIPD05": result})
+    second, first = outlying_chips(AGIPD, {"AGIPD05": result})
     assert [first[k] for k in ("module", "ASIC", "gain stage", "cells", "what")] == [
         5, 2, "high", "3", "noise"
     ]  # fmt: skip
     assert [second[k] for k in ("ASIC", "gain stage", "cells", "what", "worst")] == [
         1, "medium", "all", "bad pixels", "100%"
     ]  # fmt: skip
+
+
+def test_gain_stages_in_which_the_same_cells_stand_out_are_told_together(darks):
+    noise, bad = darks
+    bad[:, :, :4, 8:] = 3
+    bad[2, 1:, 4:, 8:12] = 3
+    noise[bad != 0] = 0
+    result = {
+        "module": 5, "chip_bad": bad_share_by_chip(bad, CHIP), "chip_noise": noise_by_chip(noise, bad, CHIP)
+    }  # fmt: skip
+    rows = [(r["ASIC"], r["gain stage"], r["cells"], r["worst"]) for r in outlying_chips(AGIPD, {"": result})]
+    assert rows[0] == (1, "all", "all", "100%") and rows[2] == (3, "medium, low", "2", "50%")
+    assert rows[1][:3] == (2, "high", "3") and len(rows) == 3
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
@@ -46,7 +46,7 @@ def noise_by_chip(noise: np.ndarray, bad: np.ndarray, chip_shape: tuple[int, int
 def outlying_chips(
     detector: Detector, results: Mapping[str, Mapping[str, Any]], noise_factor: float = 1.5
 ) -> list[dict[str, Any]]:
-    """Rows of a table: chips with many bad pixels or with more noise than others.
+    """Rows of a table: chips with many bad pixels or with more noise than others, in some gain stages or all.
 
     results: {task name: with "module", "chip_bad" of `bad_share_by_chip`, "chip_noise" of `noise_by_chip`}
     noise_factor: over the median of the module's chips in the same stage
@@ -54,25 +54,36 @@ def outlying_chips(
     rows = []
     for result in sorted(results.values(), key=lambda r: r["module"]):
         share, noise = result["chip_bad"], result["chip_noise"]
-        for stage, chip in np.ndindex(*share.shape[1:]):
-            typical = np.nanmedian(noise[:, stage])
-            findings = {
-                "bad pixels": (share[:, stage, chip], _BAD_SHARE, "{:.0%}"),
-                "noise": (noise[:, stage, chip], noise_factor * typical, "{:.1f} ADU"),
+        typical = [float(np.nanmedian(noise[:, stage])) for stage in range(noise.shape[1])]
+        for chip in range(share.shape[2]):
+            kinds = {
+                "bad pixels": (share[:, :, chip], [_BAD_SHARE] * len(typical), "{:.0%}"),
+                "noise": (noise[:, :, chip], [noise_factor * value for value in typical], "{:.1f} ADU"),
             }
             rows += [
-                {
-                    "module": result["module"],
-                    "ASIC": chip,
-                    "gain stage": detector.gain_stages[stage],
-                    "cells": cells_as_text(np.flatnonzero(values > limit), len(values)),
-                    "what": what,
-                    "worst": shown.format(float(np.nanmax(values))),
-                }
-                for what, (values, limit, shown) in findings.items()
-                if (values > limit).any()
+                {"module": result["module"], "ASIC": chip, **row, "what": what, "worst": shown.format(worst)}
+                for what, (values, limits, shown) in kinds.items()
+                for row, worst in _above(detector, values, limits)
             ]
     return rows
+
+
+def _above(
+    detector: Detector, values: np.ndarray, limits: Sequence[float]
+) -> Iterator[tuple[dict[str, str], float]]:
+    """({gain stage, cells}, largest value) where values (cell, gain) are above their stage's limit.
+
+    Stages with the same cells are told together.
+    """
+    stages: dict[str, list[int]] = {}
+    for stage, limit in enumerate(limits):
+        cells = np.flatnonzero(values[:, stage] > limit)
+        if len(cells):
+            stages.setdefault(cells_as_text(cells, len(values)), []).append(stage)
+    for cells_text, found in stages.items():
+        every = len(found) == len(limits) > 1
+        names = "all" if every else ", ".join(detector.gain_stages[stage] for stage in found)
+        yield {"gain stage": names, "cells": cells_text}, float(np.nanmax(values[:, found]))
 
 
 def cells_as_text(cells: Sequence[int] | np.ndarray, of: int) -> str:
