@@ -4,10 +4,17 @@ import os
 import sys
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 # Helpers of several rooms lie beside this file.
 sys.path.insert(0, str(Path(__file__).parent))
+# Tests and the processes that they start compile a kernel once, together. Set before numba is loaded.
+os.environ.setdefault("NUMBA_CACHE_DIR", str(Path(__file__).parents[1] / ".pytest_cache" / "numba"))
+
+# Machines are slow at times: how long an example takes says nothing.
+hypothesis.settings.register_profile("any machine", hypothesis.settings(deadline=None))
+hypothesis.settings.load_profile("any machine")
 
 REALDATA = Path(__file__).resolve().parents[1] / "../shared/data"
 

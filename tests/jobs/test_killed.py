@@ -95,7 +95,7 @@ def test_ctrl_c_ends_the_tasks_and_says_how_to_go_on(work):
         wait_for(lambda: any(s.last and s.last.cells for s in status_of(work)), runner)
         family = psutil.Process(runner.pid).children(recursive=True)
         runner.send_signal(signal.SIGINT)
-        _, said = runner.communicate(timeout=30)
+        _, said = runner.communicate(timeout=120)
     assert runner.returncode == 130
     assert f"calibook resume {work.folder}" in said
     assert not psutil.wait_procs(family, timeout=5)[1]

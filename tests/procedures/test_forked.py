@@ -25,7 +25,8 @@ DRIVER = """
 import json, os, sys
 from pathlib import Path
 os.environ["MPLBACKEND"] = "module://matplotlib_inline.backend_inline"
-import matplotlib.pyplot, numpy, pandas
+for name in sys.argv[3:]:
+    __import__(name)
 from calibook.procedures.execute import CellFailed, KernelDied, execute
 from calibook.procedures.forked import WaitingKernel
 
@@ -47,10 +48,10 @@ print(json.dumps(ended))
 """
 
 
-def run(folder: Path, how: str) -> dict:
-    done = subprocess.run(
-        [sys.executable, "-P", "-c", DRIVER, str(folder), how], capture_output=True, text=True, timeout=100
-    )
+def run(folder: Path, how: str, *loaded: str) -> dict:
+    """Run `add.ipynb` of a folder in a process that has loaded some modules; how it ended."""
+    command = [sys.executable, "-P", "-c", DRIVER, str(folder), how, *loaded]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=100)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout.splitlines()[-1])
 
@@ -64,7 +65,7 @@ def test_outputs_are_those_of_a_kernel_that_was_started(make_notebook, tmp_path)
     make_notebook("run: int = 1  # run number", *CELLS)
     ended, found, facts = {}, {}, {}
     for how in ("started", "forked"):
-        ended[how] = run(tmp_path, how)
+        ended[how] = run(tmp_path, how, "matplotlib.pyplot", "numpy", "pandas")
         found[how] = outputs(tmp_path / how)
         facts[how] = json.loads(found[how].pop(5)[0].text)
         assert facts[how] == [str(tmp_path / how), *facts["started"][1:3], ended[how]["pid"]]
@@ -109,6 +110,6 @@ def test_forked_kernels_do_not_share_random_numbers(make_notebook, tmp_path):
         work = tmp_path / how
         work.mkdir()
         (work / "add.ipynb").write_text((tmp_path / "add.ipynb").read_text())
-        run(work, "forked")
+        run(work, "forked", "numpy.random")
         numbers.add(outputs(work / "forked")[1][0].text)
     assert len(numbers) == 2
