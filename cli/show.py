@@ -64,19 +64,26 @@ def show_plan(work: Work, *, continues: bool) -> None:
 
 
 def show_status(
-    work: Work, statuses: Sequence[TaskStatus], facts: Sequence[str] = (), *, goes_on: bool = False
+    work: Work,
+    statuses: Sequence[TaskStatus],
+    facts: Sequence[str] = (),
+    *,
+    goes_on: bool = False,
+    brief: bool = False,
 ) -> None:
     """Counts, facts, a row for each task, and the end of the log of those that failed.
 
     goes_on: nobody needs to do anything now
+    brief: rows of tasks that run or have failed alone, and not too many
     """
     out = console()
     out.print(f"{work.folder}: {_counts(statuses)}")
     for fact in facts:
         out.print(fact)
-    show_table(
-        "", ("task", "state", "attempts", "seconds", "memory [MB]", "cause"), map(_row, statuses), most=0
-    )
+    shown = [status for status in statuses if not brief or status.failed or status.state == "running"]
+    if shown:
+        names = ("task", "state", "attempts", "seconds", "memory [MB]", "cause")
+        show_table("", names, map(_row, shown), most=_MOST_ROWS if brief else 0)
     for path, why in work.plan.problems.items():
         out.print(Text(f"left out: {path}: {why}", style="red"))
     failed = [status for status in statuses if status.failed]
@@ -87,8 +94,10 @@ def show_status(
             out.print(Text(where))
         if status.action:
             out.print(Text(f"  {status.action}"))
-        out.print(Text(f"  end of {work.log(status.name)}:"))
-        for line in _tail(work.log(status.name)):
+        tail = _tail(work.log(status.name))
+        if tail:
+            out.print(Text(f"  end of {work.log(status.name)}:"))
+        for line in tail:
             out.print(Text(f"  | {line}"))
     if not goes_on and any(status.state not in ("done", "running") for status in statuses):
         out.print(f"\nTo do what is missing: calibook resume {quoted(work.folder)}")

@@ -23,7 +23,11 @@ _WATCH_SECONDS = 5.0
 @click.command()
 @click.argument("work", type=click.Path(path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
-@click.option("--watch", is_flag=True, help="Show it again every few seconds, until nothing waits or runs.")
+@click.option(
+    "--watch",
+    is_flag=True,
+    help="Show in short what runs or failed, every few seconds until nothing waits or runs.",
+)
 def status(work: Path, as_json: bool, watch: bool) -> None:
     """Show what each task of the work folder WORK did, why it failed, what will be done about it."""
     from calibook.jobs.work import open_work
@@ -31,7 +35,7 @@ def status(work: Path, as_json: bool, watch: bool) -> None:
     opened = open_work(work)
     while True:
         view, statuses = _look(opened)
-        _show(view, statuses, as_json, clear=watch)
+        _show(view, statuses, as_json, watch)
         if not watch or not _goes_on(view, statuses):
             break
         try:
@@ -63,16 +67,16 @@ def _goes_on(view: View, statuses: Sequence[TaskStatus]) -> bool:
     return not view.known or bool(view.active(view.newest.finish))
 
 
-def _show(view: View, statuses: list[TaskStatus], as_json: bool, clear: bool) -> None:
+def _show(view: View, statuses: list[TaskStatus], as_json: bool, watch: bool) -> None:
     if as_json:
         click.echo(json.dumps(_content(view, statuses)))
         return
     from calibook.cli.show import console, show_status
 
-    if clear and console().is_terminal:
+    if watch and console().is_terminal:
         console().clear()
     goes_on = view.newest is not None and _goes_on(view, statuses)
-    show_status(view.work, statuses, _facts(view, statuses), goes_on=goes_on)
+    show_status(view.work, statuses, _facts(view, statuses), goes_on=goes_on, brief=watch)
 
 
 def _facts(view: View, statuses: Sequence[TaskStatus]) -> list[str]:

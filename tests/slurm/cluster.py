@@ -55,7 +55,8 @@ class Cluster:
     def ask(self, *command: str, check: bool = True) -> str:
         """What a command of SLURM prints."""
         env = {**os.environ, "SLURM_CONF": str(self.conf), "PATH": DAEMONS}
-        done = subprocess.run(command, env=env, capture_output=True, text=True, check=False, timeout=60)
+        # They give up by themselves; a machine may be put to sleep meanwhile.
+        done = subprocess.run(command, env=env, capture_output=True, text=True, check=False, timeout=300)
         assert not check or done.returncode == 0, f"{' '.join(command)}: {done.stderr}"
         return done.stdout
 
@@ -90,11 +91,20 @@ class Cluster:
             if not self.daemon("slurmd", node):
                 self.ask("slurmd", "-N", node)
         end = time.monotonic() + 60
-        while len(
-            self.ask("sinfo", "-h", "-N", "-t", "idle,mixed,allocated", check=False).splitlines()
-        ) < len(NODES):
-            assert time.monotonic() < end, "the cluster does not come up"
+        while missing := self.unfit():
+            assert time.monotonic() < end, f"these nodes do not come up: {missing}"
+            drained = [node for node, state in missing.items() if state.startswith("drain")]
+            if drained:  # a killed controller gives IDs again, and drains the nodes where such jobs run
+                names = f"nodename={','.join(drained)}"
+                self.ask("scontrol", "update", names, "state=resume", check=False)
             time.sleep(0.2)
+
+    def unfit(self) -> dict[str, str]:
+        """Nodes that take no jobs, and their states; one that does not answer has a "*"."""
+        lines = self.ask("sinfo", "-h", "-N", "-o", "%N %T", check=False).splitlines()
+        states = dict(line.split() for line in lines)
+        fit = ("idle", "mixed", "allocated", "completing", "allocated+", "mixed+")
+        return {node: state for node in NODES if (state := states.get(node, "unknown")) not in fit}
 
     def daemon(self, name: str, node: str = "") -> psutil.Process | None:
         """A daemon's process, by its own pid file."""

@@ -47,4 +47,5 @@ def test_whether_a_job_may_have_been_taken(said, error, tmp_path, monkeypatch):
     with pytest.raises((Refused, SchedulerSilent)) as raised:
         commands.submit([], tmp_path / "script", tmp_path)
     assert type(raised.value) is error
-    assert " ".join(said.split()) in str(raised.value)
+    assert said.rpartition(": ")[2] in str(raised.value)
+    assert str(raised.value).count("sbatch") == 1

@@ -100,7 +100,8 @@ def test_refused_by_slurm_is_told_and_resumed(slurm, shout, calibook, wait_until
     work = shout(tmp_path, {"a": "text"}, "--partition", "nowhere", code=1)
     assert read_json(work / "slurm" / "1" / "submission.json")["jobs"][0]["groups"] == [["a"]]
     said = calibook("resume", "--no-report", "--partition", "nowhere", work, code=1)
-    assert "sbatch: error: invalid partition specified: nowhere" in said
+    assert "tasks1: sbatch: invalid partition specified: nowhere; Batch job submission failed" in said
+    assert "nothing was submitted" in said
     calibook("resume", "--no-report", work)
     wait_until(lambda: finished(work))
 

@@ -63,7 +63,8 @@ def run_task(work_folder: Path | str, name: str, kernel: WaitingKernel | None = 
             ended |= {"state": "overtaken", "cause": f"attempt {overtaken_by} was complete first"}
     except (Exception, KeyboardInterrupt) as error:
         ended = {"seconds": time.monotonic() - started, **_failure(error)}
-        _log(work, task, _traceback(error))
+        if not isinstance(error, KeyboardInterrupt):  # which tells only what we waited for
+            _log(work, task, _traceback(error))
     end_attempt(folder, pulse.attempt, **ended)
     _log(work, task, f"=== {ended['state']} after {ended['seconds']:.1f} s {ended.get('cause', '')}".rstrip())
     return task_status(work, task)

@@ -153,7 +153,7 @@ def submit(arguments: Sequence[str], script: Path, folder: Path, lock: int | Non
     except (OSError, subprocess.TimeoutExpired) as error:
         raise SchedulerSilent(f"sbatch: {error}") from error
     if done.returncode:
-        said = " ".join(done.stderr.split())
+        said = _said(done.stderr)
         doubtful = _DOUBTFUL.search(said) or not said  # it is killed without a word
         raise (SchedulerSilent if doubtful else Refused)(f"sbatch: {said or f'exit code {done.returncode}'}")
     return done.stdout.strip().split(";")[0]
@@ -194,6 +194,11 @@ def _ask(command: list[str], patience: float) -> str:
     except OSError as error:
         raise SchedulerSilent(f"{command[0]}: {error.strerror}") from error
     if done.returncode:
-        said = " ".join(done.stderr.split()) or f"exit code {done.returncode}"
-        raise SchedulerSilent(f"{command[0]}: {said}")
+        raise SchedulerSilent(f"{command[0]}: {_said(done.stderr) or f'exit code {done.returncode}'}")
     return done.stdout
+
+
+def _said(errors: str) -> str:
+    """What a command of SLURM wrote to its standard error, in one line and without its own name."""
+    lines = [re.sub(r"^\w+: (error: )?", "", " ".join(line.split())) for line in errors.splitlines()]
+    return "; ".join(dict.fromkeys(line for line in lines if line))

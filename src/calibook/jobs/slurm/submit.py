@@ -74,18 +74,28 @@ def submit(
     check_work_folder(work)
     view = look(work, settings.patience)
     if not view.known:
-        raise SchedulerSilent(f"{view.silence}; nothing was submitted, give the command again later")
+        raise _silent(view.silence)
     recover(view, settings)
     todo, found = _sorted(view, view.settle(), settings, round, again)
     if not todo and _finish_waits(view):
         return found
-    submission = write_intent(view, todo, settings, report, round)
+    try:
+        submission = write_intent(view, todo, settings, report, round)
+    except SchedulerSilent as error:
+        raise _silent(str(error)) from error
     queued = [entry.job for old in view.submissions for job in old.arrays for entry in view.active(job)]
     if not found.underway:  # all that still runs is of no use any more
         queued = []
     _give(submission, list(dict.fromkeys(queued)), found, lock)
     found.submission, found.tasks = submission, len(todo)
     return found
+
+
+def _silent(why: str) -> SchedulerSilent:
+    cluster = f"; SLURM_CONF names {conf}" if (conf := os.environ.get("SLURM_CONF")) else ""
+    return SchedulerSilent(
+        f"SLURM does not answer ({why}){cluster}; nothing was submitted, give the command again later"
+    )
 
 
 def preview(work: Work, settings: SlurmSettings) -> tuple[list[Job], Submitted, str]:
@@ -168,7 +178,8 @@ def _give(submission: Submission, queued: list[str], found: Submitted, lock: int
             all_ids.append(job_id)
     if found.refused and len(found.refused) == len(submission.arrays):
         submission.claim(submission.finish, ABANDONED)
-        raise Refused("\n".join(found.refused))
+        what = "give the command again, or `calibook resume`, and ask for something else"
+        raise Refused("\n".join([*found.refused, f"nothing was submitted; {what}"]))
     _give_one(submission, submission.finish, ["--output=logs/finish.log", *_after(all_ids)], lock)
 
 

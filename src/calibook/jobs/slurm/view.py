@@ -101,7 +101,7 @@ class View:
         job = submission.job_id(submission.finish)
         active = self.active(submission.finish)
         if active:
-            return f"job {job} {active[0].state.lower()}: {active[0].reason}"
+            return f"job {job} {_in_words(active[0])}"
         return (
             f"job {job or '(not submitted)'} is gone; `calibook resume` does it"
             if self.known
@@ -171,6 +171,12 @@ class View:
             job_id = f"{place.submission.job_id(place.job)}_{place.index}"
             attempt = begin_attempt(folder, 0, job_name=place.job.name, job=job_id)
             end_attempt(folder, attempt, status.state, status.cause)
+
+
+def _in_words(entry: Entry) -> str:
+    if entry.reason == "Dependency":
+        return "waits until the tasks have ended"
+    return entry.state.lower() + (f": {entry.reason}" if entry.reason not in ("None", "") else "")
 
 
 def look(work: Work, patience: float) -> View:
