@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -40,7 +41,7 @@ _EXAMPLE = {2: "1:20 for module 1, train 20", 3: "1:20:5 for module 1, train 20,
 
 
 @dataclass(frozen=True, kw_only=True)
-class RunSettings:
+class RunSettings(ABC):
     """A run. Raises BadParameter for values that make no sense.
 
     seed: fixes the detector (for all runs) and, with the run number, the frames
@@ -98,9 +99,9 @@ class RunSettings:
                 raise BadParameter(f"{name}={getattr(self, name)}: has to be above 0")
 
     @property
+    @abstractmethod
     def pulses(self) -> int:
         """Pulses of a train."""
-        raise NotImplementedError
 
     @property
     def positions(self) -> np.ndarray:
