@@ -38,10 +38,10 @@ for item in plan.select(task):
     print("working on", item.name, "with", os.environ["CALIBOOK_THREADS"], "threads")
     if word == "bad":
         raise BadInput(source, "has a bad word", "/text", 7)
-    if word == "eat":        # so many MB, held for some seconds
+    if word == "eat":        # so many MB, held until the job is killed if it may not have them
         held = bytearray(int(number) << 20)
         held[::4096] = bytes(len(held[::4096]))
-        time.sleep(4)
+        time.sleep(60 if int(number) >= int(os.environ["SLURM_MEM_PER_NODE"]) else 1)
     if word == "sleep":      # as long as the file says, the first time only
         seen = source.with_suffix(".seen")
         first = not seen.exists()
