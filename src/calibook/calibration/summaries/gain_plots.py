@@ -27,6 +27,8 @@ def plot_spectra(result: Mapping[str, Any], title: str) -> None:
         # Counts of nothing would pull the axis down to where nothing is to be seen.
         ax.set(yscale="log", ylim=(0.3, max(10.0, 2.0 * counts.max())))
         ax.set_title(str(name), fontsize=8)
+        if not np.any(counts):
+            ax.text(0.5, 0.5, "no counts", transform=ax.transAxes, ha="center", va="center")
     _finish(axes, "signal above the offset [ADU]", "counts per bin")
 
 
