@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,8 +16,12 @@ import numpy as np
 import psutil
 
 from calibook.files import read_json, sha256
+from calibook.jobs.local import run_local
+from calibook.jobs.request import make_request
+from calibook.procedures.notebook import find_procedures
 
 KARABO_ID = "FXE_XAD_JF1M"
+DARK_RUNS = ("--run-high", 1, "--run-medium", 2, "--run-low", 3)
 NO_STORE = "/dev/null/no-store"  # so that no command ever finds the store of the user who tests
 
 
@@ -63,6 +68,14 @@ def correct(raw: Path, run: int, out: Path, *options: Any, **how: Any) -> Path:
     return work_folder(out)
 
 
+def corrected_alone(raw: Path, run: int, out: Path, *, store: Path, **values: Any) -> None:
+    """Like `correct`, but tasks alone, from this process: for tests of what is in corrected files."""
+    [procedure] = (p for p in find_procedures() if (p.detector, p.name) == ("jungfrau", "correct"))
+    where = {"in_folder": str(raw), "run": run, "out_folder": str(out), "store": str(store)}
+    work = make_request(procedure, {**where, **values}).write()
+    assert {status.state for status in run_local(work)} == {"done"}
+
+
 def simulate(raw: Path, *, dark_trains: int, trains: int, options: tuple = ()) -> None:
     """`calibook simulate jungfrau` for dark runs 1, 2, 3 (in G0, G1, G2) and the lit run 4."""
     dark = {1: "dynamic", 2: "forceswitchg1", 3: "forceswitchg2"}
@@ -71,18 +84,23 @@ def simulate(raw: Path, *, dark_trains: int, trains: int, options: tuple = ()) -
     ]
     scenes.append(("--run", 4, "--trains", trains))
 
-    def one(scene: tuple) -> None:
-        calibook("simulate", "jungfrau", "--out-folder", raw, "--no-report", *scene, *options)
+    simulate_runs("jungfrau", raw, [(*scene, *options) for scene in scenes])
+
+
+def simulate_runs(detector: str, raw: Path, runs: Iterable[tuple]) -> None:
+    """`calibook simulate` with the options of each run, two at a time."""
+
+    def one(options: tuple) -> None:
+        calibook("simulate", detector, "--out-folder", raw, "--no-report", *options)
 
     with ThreadPoolExecutor(2) as pool:
-        list(pool.map(one, scenes))
+        list(pool.map(one, runs))
 
 
-def characterise(raw: Path, out: Path, *, store: Path) -> Path:
-    """`calibook jungfrau dark` of runs 1, 2, 3 without report; returns the work folder."""
-    runs = ("--run-high", 1, "--run-medium", 2, "--run-low", 3)
+def characterise(raw: Path, out: Path, *, detector: str = "jungfrau", **how: Any) -> Path:
+    """`calibook <detector> dark` of runs 1, 2, 3 without report; returns the work folder."""
     where = ("--in-folder", raw, "--out-folder", out)
-    calibook("jungfrau", "dark", *where, *runs, "--no-report", store=store)
+    calibook(detector, "dark", *where, *DARK_RUNS, "--no-report", **how)
     return work_folder(out)
 
 
@@ -113,6 +131,11 @@ def work_folder(out: Path) -> Path:
 def figures(work: Path) -> dict[str, dict[str, Any]]:
     """Figures of a request's verdict, by name."""
     return read_json(work / "verdict.json")["figures"]
+
+
+def failed(figures: dict[str, dict[str, Any]]) -> list[str]:
+    """Names of those that fail."""
+    return [name for name, figure in figures.items() if figure["status"] == "fail"]
 
 
 def corrected_file(out: Path, run: int = 4, module: int = 1, sequence: int = 0) -> Path:

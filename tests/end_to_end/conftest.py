@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
-from commands import characterise, correct, put_true_gain, simulate
+from commands import characterise, correct, put_true_gain, simulate, simulate_runs
 
 Make = Callable[[Path], None]
 
@@ -60,6 +60,25 @@ def _make_detector(folder: Path) -> None:
     characterise(raw, folder / "darks", store=store)
     for module in ("JNGFR01", "JNGFR02"):
         put_true_gain(raw, module, store=store)
+
+
+@pytest.fixture(scope="session")
+def agipd_darks(made_once) -> Path:
+    """Modules 0 and 3 of an AGIPD with 4 memory cells. Its folder `raw` holds runs 1, 2, 3, dark in high,
+    medium, low gain, `darks` and `store` what was made of them. None may write there.
+
+    Not the easy case: a lost train, trains with different numbers of frames, two sequences.
+    """
+    return made_once("agipd_darks", _make_agipd_darks)
+
+
+def _make_agipd_darks(folder: Path) -> None:
+    of_all = ("--modules", "0,3", "--memory-cells", 4, "--scene", "dark", "--trains", 100)
+    uneven = ("--fewest-frames", 2, "--trains-per-sequence", 60, "--lost-trains", 7)
+    modes = ("adaptive", "forced-medium", "forced-low")
+    runs = [("--run", run, "--gain-mode", mode, *of_all, *uneven) for run, mode in enumerate(modes, 1)]
+    simulate_runs("agipd", folder / "raw", runs)
+    characterise(folder / "raw", folder / "darks", detector="agipd", store=folder / "store")
 
 
 @pytest.fixture(scope="session")

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
 import pytest
-from commands import correct, corrected_file, hashes, images, work_folder
+from commands import corrected_alone, corrected_file, hashes, images, work_folder
 
 from calibook.detectors.bad_pixels import BadPixels
 from calibook.files import read_json
@@ -56,11 +57,11 @@ def expected(detector, corrected) -> Expected:
 
 @pytest.fixture
 def correct_module(detector, tmp_path):
-    """Correct module 1 of a run with some options: its arrays, (train, slow_scan, fast_scan)."""
+    """Correct module 1 of a run with some parameters: its arrays, (train, slow_scan, fast_scan)."""
 
-    def call(*options: str, run: int = 4, **how: str) -> dict[str, np.ndarray]:
-        out = tmp_path / "proc"
-        correct(detector.raw, run, out, "--modules", "1", *options, store=detector.store, **how)
+    def call(run: int = 4, folder: str = "proc", **values: Any) -> dict[str, np.ndarray]:
+        out = tmp_path / folder
+        corrected_alone(detector.raw, run, out, store=detector.store, modules=[1], **values)
         return {name: array[:, 0] for name, array in images(corrected_file(out, run)).items()}
 
     return call
@@ -80,7 +81,7 @@ def test_the_default_is_kev_and_keeps_every_value(in_kev, expected):
 
 
 def test_named_bits_become_nan_and_nothing_else_does(in_kev, correct_module):
-    found = correct_module("--masks", "OFFSET_OUT_OF_THRESHOLD|WRONG_GAIN_VALUE")
+    found = correct_module(masks=[bit.name for bit in CHOSEN])
     np.testing.assert_array_equal(found["mask"], in_kev["mask"])
     for bit in CHOSEN:
         assert ((in_kev["mask"] & bit) != 0).sum() > 100, f"a run with no {bit.name} shows nothing"
@@ -89,7 +90,7 @@ def test_named_bits_become_nan_and_nothing_else_does(in_kev, correct_module):
 
 
 def test_rounded_photons_are_whole_and_the_nearest(expected, correct_module):
-    found = correct_module("--unit", "photons", "--round-photons", "true")["adc"]
+    found = correct_module(unit="photons", round_photons=True)["adc"]
     photons = expected.value(per_photon=ENERGY)
     known = np.isfinite(photons)
     whole = np.maximum(np.floor(photons[known].astype("f8") + 0.5), 0)
@@ -100,7 +101,7 @@ def test_rounded_photons_are_whole_and_the_nearest(expected, correct_module):
 
 def test_common_mode_takes_planted_shifts_out(detector, expected, correct_module):
     """Rows, columns and ASICs of the simulation shift by 1.5 and 0.7 ADU, against a noise of 12 ADU."""
-    found = correct_module("--unit", "ADU", "--common-mode", "true", run=1)
+    found = correct_module(run=1, unit="ADU", common_mode=True)
     good = (found["mask"] == 0).all(axis=0)
     assert (found["gain"] == 0).all(axis=0)[good].all()
     raw = images(detector.raw / "r0001" / "RAW-R0001-JNGFR01-S00000.h5")["adc"][:, 0]
@@ -118,10 +119,11 @@ def test_common_mode_takes_planted_shifts_out(detector, expected, correct_module
     assert noise[1] < noise[0]
 
 
-def test_adu_is_the_signal_above_the_offset_whatever_the_threads(detector, expected, tmp_path):
+def test_adu_is_the_signal_above_the_offset_whatever_the_threads(
+    expected, correct_module, tmp_path, monkeypatch
+):
     for threads in ("1", "4"):
-        options = ("--modules", "1", "--unit", "ADU", "--workers", threads)
-        correct(detector.raw, 4, tmp_path / threads, *options, store=detector.store, CALIBOOK_THREADS=threads)
-    assert hashes(tmp_path / "1") == hashes(tmp_path / "4")
-    found = images(corrected_file(tmp_path / "4"))["adc"][:, 0]
-    np.testing.assert_array_equal(found, expected.value(in_adu=True))
+        monkeypatch.setenv("CALIBOOK_THREADS", threads)
+        found = correct_module(folder=threads, unit="ADU")["adc"]
+        np.testing.assert_array_equal(found, expected.value(in_adu=True))
+    assert hashes(tmp_path / "1") == hashes(tmp_path / "4") != {}

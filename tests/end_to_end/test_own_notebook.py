@@ -87,6 +87,7 @@ def check_result(raw: Path, out: Path) -> None:
     assert figures(work_folder(out))["tasks_done"]["value"] == 1
 
 
+@pytest.mark.slow
 def test_a_notebook_dropped_into_the_folder_is_a_command(raw, installed, notebook, tmp_path):
     """No other edit: it is listed, has help with its parameters, runs, and leaves a report."""
     shutil.copy(notebook, installed / "calibook" / "notebooks" / "jungfrau")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import h5py
 import numpy as np
 import pytest
-from commands import correct, corrected_file, images, put_constant
+from commands import correct, corrected_alone, corrected_file, images, put_constant
 from frames import split_words, write_module
 
 from calibook.detectors.bad_pixels import BadPixels
@@ -128,7 +128,7 @@ def lcls(realdata, tmp_path_factory) -> tuple[np.ndarray, dict[str, np.ndarray]]
     write_module(folder / "raw", 7, *split_words(words))
     np.save(folder / "offset.npy", np.zeros((3, *JUNGFRAU.module_shape)))
     put_constant(folder / "offset.npy", "Offset10Hz", folder / "raw", 7, store=folder / "store")
-    correct(folder / "raw", 7, folder / "proc", "--unit", "ADU", store=folder / "store")
+    corrected_alone(folder / "raw", 7, folder / "proc", store=folder / "store", unit="ADU")
     ours = images(corrected_file(folder / "proc", 7))
     return words, {name: array[:, 0] for name, array in ours.items()}
 
