@@ -1,4 +1,4 @@
-"""AGIPD from the simulation to a corrected run, by commands as a user types them, and what readers see.
+"""AGIPD from darks to a corrected run, by commands as a user types them, and what readers see.
 
 Not the easy case: two of 16 modules, trains with different numbers of frames,
 a lost train, two sequences.
@@ -6,9 +6,9 @@ a lost train, two sequences.
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +16,7 @@ import h5py
 import numpy as np
 import pytest
 from agipd_constants import put_true_constants
-from commands import calibook, figures, work_folder
+from commands import calibook, failed, figures, simulate_runs, work_folder
 
 from calibook.detectors.agipd import AGIPD
 from calibook.runs.conditions import read_conditions
@@ -31,7 +31,7 @@ KEYS = ("data", "gain", "mask")
 
 @dataclass(frozen=True)
 class Made:
-    """Raw runs 1 to 3 (dark) and 4 (lit), the store, the corrected run."""
+    """The raw run 4, which is lit, the store, the corrected run."""
 
     raw: Path
     store: Path
@@ -43,8 +43,7 @@ class Made:
 
 
 def simulate(raw: Path, *options: object) -> None:
-    where = ("--out-folder", raw, "--memory-cells", CELLS, "--no-report")
-    calibook("simulate", "agipd", *where, *options)
+    simulate_runs("agipd", raw, [("--run", 4, "--memory-cells", CELLS, *options)])
 
 
 def correct(raw: Path, out: Path, *options: object, **how: object) -> str:
@@ -54,18 +53,11 @@ def correct(raw: Path, out: Path, *options: object, **how: object) -> str:
 
 
 @pytest.fixture(scope="module")
-def made(big_folder) -> Made:
+def made(big_folder, agipd_darks) -> Made:
     raw, store = big_folder / "raw", big_folder / "store"
-    modules = ("--modules", ",".join(map(str, MODULES)))
-    dark = [("adaptive", 1), ("forced-medium", 2), ("forced-low", 3)]
-    runs = [("--scene", "dark", "--gain-mode", mode, "--run", run, "--trains", 100) for mode, run in dark]
-    runs.append(("--run", 4, "--trains", 40, "--intensity", 1.0, "--fewest-frames", 2,
-                 "--trains-per-sequence", 25, "--lost-trains", 5))  # fmt: skip
-    with ThreadPoolExecutor(2) as pool:
-        list(pool.map(lambda options: simulate(raw, *modules, *options), runs))
-    dark_runs = ("--run-high", 1, "--run-medium", 2, "--run-low", 3)
-    where = ("--in-folder", raw, "--out-folder", big_folder / "darks")
-    calibook("agipd", "dark", *where, *dark_runs, "--no-report", store=store)
+    which = ("--modules", ",".join(map(str, MODULES)), "--trains", 40, "--fewest-frames", 2)
+    simulate(raw, *which, "--intensity", 1.0, "--trains-per-sequence", 25, "--lost-trains", 5)
+    shutil.copytree(agipd_darks / "store", store)
     put_true_constants(raw, store, KARABO_ID, MODULES, GAINS)
     correct(raw, big_folder / "out", "--unit", "photons", "--legacy-names", "true", store=store)
     return Made(raw, store, big_folder / "out")
@@ -99,7 +91,7 @@ def component(made):
 def test_the_truth_is_met(made):
     """The limits of the verdict are the project's goals. Too few pixels are in medium gain to judge it."""
     found = figures(made.work)
-    assert not [name for name, figure in found.items() if figure["status"] == "fail"]
+    assert not failed(found)
     told = {name.removeprefix("truth_") for name in found if name.startswith("truth_")}
     assert {"photon_bias_high", "wrong_stage", "shift_variance_left", "false_photons_ratio"} <= told
     assert "photon_bias_medium" not in told
@@ -219,7 +211,7 @@ def test_the_half_size_detector_in_a_fixed_gain_mode(tmp_path):
     raw, store = tmp_path / "raw", tmp_path / "store"
     karabo_id = "HED_DET_AGIPD500K2G"
     half = ("--modules", "7", "--half-size", "true", "--gain-mode", "fixed-medium")
-    simulate(raw, *half, "--run", 4, "--trains", 4, "--intensity", 50.0)
+    simulate(raw, *half, "--trains", 4, "--intensity", 50.0)
     put_true_constants(raw, store, karabo_id, (7,), ("Offset", "BadPixelsDark", "SlopesPC", "SlopesFF"))
     correct(raw, tmp_path / "out", "--unit", "photons", "--adjust-mg-baseline", "false", store=store)
     with RunDirectory(tmp_path / "out") as run:
