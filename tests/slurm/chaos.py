@@ -160,7 +160,8 @@ class Round:
         return json.loads(done.stdout) if done.stdout else None
 
     def _queued(self) -> bool:
-        return any(self.work.name[-8:] in name for _, _, name in self.cluster.jobs())
+        held = {job for job, reason in self.cluster.reasons().items() if "held" in reason}
+        return any(self.work.name[-8:] in name and job not in held for job, _, name in self.cluster.jobs())
 
     def check(self) -> int:
         """Everything is as it should be; the number of attempts."""

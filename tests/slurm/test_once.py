@@ -96,6 +96,25 @@ def test_resume_while_all_is_queued_submits_nothing(slurm, shout, calibook, wait
     wait_until(lambda: finished(work))
 
 
+def test_what_slurm_holds_for_ever_is_told_and_freed(slurm, shout, calibook, tmp_path, monkeypatch):
+    slurm.ask("scontrol", "update", "PartitionName=main", "State=DOWN")  # they shall wait
+    try:
+        work = shout(tmp_path, {"a": "text"})
+        with monkeypatch.context() as patched:
+            as_held = "s/[|]PENDING[|][^|]*[|]/|PENDING|launch failed requeued held|/"
+            fake(tmp_path / "bin", "squeue", f'"$real" "$@" | sed "{as_held}"', patched)
+            asked = tmp_path / "asked"
+            fake(tmp_path / "bin", "scontrol", f'echo "$@" >> "{asked}"; exec "$real" "$@"', patched)
+            said = calibook("status", work)
+            assert "pending: launch failed requeued held; `calibook resume` frees it" in said
+            calibook("resume", "--no-report", work)
+        array, last = ((work / "slurm" / "1" / f"{name}.job").read_text() for name in ("tasks1", "finish"))
+        assert f"release {array.strip()}_0,{last.strip()}\n" in asked.read_text()
+        calibook("cancel", work)
+    finally:
+        slurm.ask("scontrol", "update", "PartitionName=main", "State=UP")
+
+
 def test_refused_by_slurm_is_told_and_resumed(slurm, shout, calibook, wait_until, tmp_path):
     work = shout(tmp_path, {"a": "text"}, "--partition", "nowhere", code=1)
     assert read_json(work / "slurm" / "1" / "submission.json")["jobs"][0]["groups"] == [["a"]]

@@ -84,6 +84,11 @@ class Entry:
         """Whether it waits or runs."""
         return self.state in ACTIVE
 
+    @property
+    def held(self) -> bool:
+        """Whether SLURM holds it for ever: its ID was lost, given again, and met the job that had it."""
+        return "requeued held" in self.reason.replace("_", " ")
+
 
 def require_slurm() -> None:
     """Raises BadParameter if SLURM's commands are not installed here."""

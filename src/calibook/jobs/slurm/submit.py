@@ -123,8 +123,7 @@ def recover(view: View, settings: SlurmSettings) -> None:
             if not submission.job_id(job):
                 known = [entry for (name, _), entry in view.entries.items() if name == job.name]
                 submission.claim(job, known[0].job if known else ABANDONED)
-            # An ID that SLURM lost and gave again makes tasks stick: "launch failed requeued held".
-            held += [entry.id for entry in active if "requeued held" in entry.reason.replace("_", " ")]
+            held += [entry.id for entry in active if entry.held]
     with suppress(SchedulerSilent):  # not ours to release, or gone meanwhile
         commands.release(held, settings.patience)
 

@@ -137,7 +137,7 @@ class View:
         if status.state == "running":
             return status
         if entry.state == "PENDING":
-            return replace(status, state="waiting", cause=f"queued as job {entry.id}: {entry.reason}")
+            return replace(status, state="waiting", cause=f"queued as job {entry.id}: {_reason(entry)}")
         return replace(status, state="waiting", cause=f"job {entry.id} has begun and comes to it")
 
     def _never_began(self, status: TaskStatus, place: Place) -> TaskStatus:
@@ -176,7 +176,11 @@ class View:
 def _in_words(entry: Entry) -> str:
     if entry.reason == "Dependency":
         return "waits until the tasks have ended"
-    return entry.state.lower() + (f": {entry.reason}" if entry.reason not in ("None", "") else "")
+    return entry.state.lower() + (f": {_reason(entry)}" if entry.reason not in ("None", "") else "")
+
+
+def _reason(entry: Entry) -> str:
+    return entry.reason + ("; `calibook resume` frees it" if entry.held else "")
 
 
 def look(work: Work, patience: float) -> View:
