@@ -17,6 +17,7 @@ from benchmarks.samples import AGIPD_SHAPE, agipd_frames, jungfrau_constants
 from benchmarks.stages import stages
 from benchmarks.timing import Comparison
 from calibook.calibration.agipd.correct import AgipdCorrection, cell_by_cell, correct_agipd_frames
+from calibook.calibration.agipd.correct_file import TRAINS_TOGETHER
 from calibook.calibration.correct import Correction, correct_file
 from calibook.calibration.workers import correct_all
 from calibook.detectors.agipd import AGIPD, signal_ranges
@@ -95,7 +96,7 @@ def _agipd(folder: Path) -> Iterator[Comparison]:
                 shifts = correct_agipd_frames(images, block.cells, correction, data, gain, mask, AGIPD_SHAPE)
                 return {"blShift": shifts.whole}
 
-            groups = cell_by_cell(opened, opened.n_frames)
+            groups = cell_by_cell(opened, opened.n_frames, TRAINS_TOGETHER)
             correct_all(opened, writer, frames, signal_ranges("keV", 9.3), groups=groups)
 
     script = partial(_agipd_script, constants)

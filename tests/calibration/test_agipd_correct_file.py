@@ -81,7 +81,7 @@ def result(simulated, tmp_path_factory):
 
 def test_neither_threads_nor_blocks_change_a_byte(simulated, result, tmp_path, monkeypatch):
     path, expected = result
-    frame = 512 * 128 * (4 + 4 + 1 + 4)
+    frame = 512 * 128 * (4 + 1 + 4 + workers.WRITTEN_PER_WORKER * 4)
     for number, (threads, frames) in enumerate([(1, 1), (4, 3), (3, 100)]):
         # Of the memory for frames each of the workers gets a part.
         share = frames * threads * workers.WORKERS_PER_THREAD

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from math import prod
+from queue import SimpleQueue
 
 import numpy as np
 
@@ -16,8 +17,10 @@ from calibook.runs.corrected_file import CorrectedWriter
 from calibook.runs.direct import aligned_empty
 from calibook.runs.raw_file import Block, RawModuleFile
 
-WORKERS_PER_THREAD = 2
-"""While one waits for the disk, the other computes."""
+WORKERS_PER_THREAD = 1
+"""Reading is from memory, mostly, and writing is done by a thread of its own."""
+WRITTEN_PER_WORKER = 3
+"""Blocks of data per worker: what is computed, and what waits for the disk."""
 
 Correct = Callable[[Block, np.ndarray, np.ndarray, np.ndarray], Mapping[str, np.ndarray]]
 """Corrects a block's frames into data (f4), gain (u1) and mask (u4), each (frame, pixel), and returns
@@ -46,11 +49,15 @@ def correct_all(
         those that follow each other. Neither changes a byte of the results.
     """
     workers = WORKERS_PER_THREAD * (threads or worker_threads())
-    frames = max(1, BUFFERED_BYTES // (workers * _frame_bytes(raw)))
+    images, data = _frame_bytes(raw)
+    frames = max(1, BUFFERED_BYTES // (workers * (images + WRITTEN_PER_WORKER * data)))
     together = [np.arange(raw.n_entries)] if groups is None else groups
-    parts = deque(part for group in together for part in raw.parts(frames, group))
+    # In the file's order, so that frames which follow each other are moved in one piece.
+    parts = deque(np.sort(part) for group in together for part in raw.parts(frames, group))
     largest = max(map(len, parts))
-    each = [_Worker(raw, writer, correct, ranges, largest) for _ in range(min(workers, len(parts)))]
+    workers = min(workers, len(parts))
+    spare = SpareArrays(WRITTEN_PER_WORKER * workers, (largest * raw.frames_per_entry, prod(raw.image_shape)))
+    each = [_Worker(raw, writer, correct, ranges, largest, spare) for _ in range(workers)]
     with ThreadPoolExecutor(len(each), "correct") as pool:
         list(pool.map(lambda worker: worker.work(parts), each))
     for worker in each[1:]:
@@ -58,12 +65,32 @@ def correct_all(
     return each[0].tally
 
 
-def _frame_bytes(raw: RawModuleFile) -> int:
-    """Memory that a frame takes, raw and corrected."""
+def _frame_bytes(raw: RawModuleFile) -> tuple[int, int]:
+    """Memory that a frame takes: raw, with gain stages and mask; and its data."""
     pixels = prod(raw.image_shape)
-    kept = raw.detector.corrected_keys.values()
-    raw_bytes = sum(buffer.nbytes for buffer in raw.new_buffers(1).values()) // raw.frames_per_entry
-    return raw_bytes + pixels * sum(np.dtype(dtype).itemsize for dtype in kept)
+    data, *other = (np.dtype(dtype).itemsize for dtype in raw.detector.corrected_keys.values())
+    raw_bytes = sum(np.dtype(dtype).itemsize for dtype in raw.detector.image_keys.values())
+    return pixels * (prod(raw.detector.planes) * raw_bytes + sum(other)), pixels * data
+
+
+class SpareArrays:
+    """Arrays for data, each in use again when what it held is written."""
+
+    def __init__(self, number: int, shape: tuple[int, int]):
+        self._arrays: SimpleQueue[tuple[np.ndarray, Future[None] | None]] = SimpleQueue()
+        for _ in range(number):
+            self.put(aligned_empty(shape, "f4"), None)
+
+    def put(self, array: np.ndarray, written: Future[None] | None) -> None:
+        """Give back an array; it is kept until it is written."""
+        self._arrays.put((array, written))
+
+    def get(self) -> np.ndarray:
+        """The array that was given back first. Raises OSError if it could not be written."""
+        array, written = self._arrays.get()
+        if written is not None:
+            written.result()
+        return array
 
 
 class _Worker:
@@ -76,12 +103,13 @@ class _Worker:
         correct: Correct,
         ranges: tuple[tuple[float, float], ...],
         entries: int,
+        spare: SpareArrays,
     ):
-        self.raw, self.writer, self.correct = raw, writer, correct
+        self.raw, self.writer, self.correct, self.spare = raw, writer, correct, spare
         self.tally = Tally(raw.image_shape, ranges, raw.n_frames)
         shape = (entries * raw.frames_per_entry, prod(raw.image_shape))
         self._images = raw.new_buffers(entries)
-        self._data, self._gain, self._mask = (aligned_empty(shape, dtype) for dtype in ("f4", "u1", "u4"))
+        self._gain, self._mask = (aligned_empty(shape, dtype) for dtype in ("u1", "u4"))
 
     def work(self, parts: deque[np.ndarray]) -> None:
         """Take parts of the file, until there are no more or something fails."""
@@ -98,7 +126,9 @@ class _Worker:
 
     def _work(self, entries: np.ndarray) -> None:
         block = self.raw.read(entries, self._images)
-        data, gain, mask = (array[: block.frames] for array in (self._data, self._gain, self._mask))
+        whole = self.spare.get()
+        data, gain, mask = (array[: block.frames] for array in (whole, self._gain, self._mask))
         per_frame = self.correct(block, data, gain, mask)
-        self.writer.write(block, data, gain, mask, **per_frame)
+        written = self.writer.write(block, data, gain, mask, **per_frame)
         self.tally.add(self.raw.places_of(entries), data, gain, mask)
+        self.spare.put(whole, written)

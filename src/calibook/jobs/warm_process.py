@@ -46,9 +46,12 @@ _KERNEL = (
     "zmq.eventloop.zmqstream",
 )
 # What others import when they first draw a picture or show a table.
+_PICTURES = ("matplotlib.backends.backend_agg", "PIL.PngImagePlugin")
+_TABLES = ("pandas.io.formats.html", "pandas.io.formats.string")
 _LATER = {
-    "matplotlib": ("matplotlib.backends.backend_agg", "PIL.PngImagePlugin"),
-    "pandas": ("pandas.io.formats.html", "pandas.io.formats.string"),
+    "calibook": ("matplotlib.pyplot", *_PICTURES, "pandas", *_TABLES),
+    "matplotlib": _PICTURES,
+    "pandas": _TABLES,
 }
 
 

@@ -1,15 +1,17 @@
 """The corrected file of one detector module, in the layout that EXtra-data reads.
 
 Floating-point images are not compressed and have their places in the file
-before the first frame comes, so threads write them directly to these places.
-Integer images (gain stage, mask) compress well: threads deflate them outside
-HDF5's lock, and the chunks go into the file in the order of frames. Hence the
-file's bytes depend on its content alone, not on threads, blocks or time.
-The threads are those that call `write`.
+before the first frame comes, so they are written directly to these places, by
+a thread that does nothing else. Integer images (gain stage, mask) compress well:
+the threads that call `write` deflate them outside HDF5's lock, and the chunks go
+into the file in the order of frames. Hence the file's bytes depend on its
+content alone, not on threads, blocks or time.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from concurrent.futures import Future
 from contextlib import ExitStack
 from math import prod
 from pathlib import Path
@@ -29,6 +31,7 @@ from calibook.runs.direct import ALIGNMENT, DirectFile
 from calibook.runs.layout import copy_index, copy_metadata
 from calibook.runs.places import frame_places, runs
 from calibook.runs.raw_file import Block, RawModuleFile
+from calibook.runs.write_behind import WriteBehind
 
 # The level of the facility's files; its stream is the same on all x86-64 CPUs since SSE4.2.
 DEFLATE_LEVEL = 1
@@ -66,10 +69,11 @@ class CorrectedWriter:
             align = {"alignment_threshold": self._frame_bytes(), "alignment_interval": ALIGNMENT}
             self._file = stack.enter_context(h5py.File(part, "w", **align))
             self._create()
-            self._direct = stack.enter_context(DirectFile(part))
+            direct = stack.enter_context(DirectFile(part))
+            self._behind = stack.enter_context(WriteBehind(direct, self._chunks.write_next))
             for key, places in self._places.items():
                 nbytes = np.dtype(self.detector.corrected_keys[key]).itemsize * prod(self.raw.image_shape)
-                self._direct.reserve(int(places.min()), int(places.max() - places.min()) + nbytes)
+                direct.reserve(int(places.min()), int(places.max() - places.min()) + nbytes)
             self._on_exit = stack.pop_all()
         return self
 
@@ -78,8 +82,9 @@ class CorrectedWriter:
     ) -> None:
         if error is None:
             with self._on_exit:
-                self._write_frame_values()
+                self._behind.finish()
                 self._finish()
+                self._write_frame_values()  # always last: HDF5 gives them their place when they come
         else:
             self._on_exit.__exit__(kind, error, trace)
 
@@ -127,13 +132,14 @@ class CorrectedWriter:
 
     def write(
         self, block: Block, data: np.ndarray, gain: np.ndarray, mask: np.ndarray, **frame_values: np.ndarray
-    ) -> None:
+    ) -> Future[None]:
         """Write the corrected images of a block; blocks may come in any order, from any thread.
 
         data: f4 (N, P); gain: u1 (N, P), gain stage; mask: u4 (N, P), bad-pixel
         bits; frame_values: each of the detector's `corrected_frame_keys`, (N,).
-        All are in the file, or copied, when this returns. ValueError for
-        another type or shape, or when an entry comes twice.
+        data must stay as it is until the result is there, all else is copied. Who waits
+        for it gets the OSError of a failed write. ValueError for another type or shape,
+        or when an entry comes twice.
         """
         if frame_values.keys() != self._frame_values.keys():
             raise ValueError(f"values per frame: needs {list(self._frame_values)}, got {list(frame_values)}")
@@ -149,13 +155,18 @@ class CorrectedWriter:
         places = self.raw.places_of(entries)
         for key, values in frame_values.items():
             self._frame_values[key][places] = values
-        for key, array_places in self._places.items():
-            offsets = array_places[places]
-            for low, high in runs(offsets, arrays[key][0].nbytes):
-                self._direct.write(arrays[key][low:high], int(offsets[low]))
         for n, place in enumerate(places):
             deflated = {key: isal_zlib.compress(arrays[key][n], DEFLATE_LEVEL) for key in self._chunks.keys}
             self._chunks.put(int(place), deflated)
+        return self._behind.put(
+            [piece for key in self._places for piece in self._pieces(key, arrays[key], places)]
+        )
+
+    def _pieces(self, key: str, array: np.ndarray, places: np.ndarray) -> Iterator[tuple[np.ndarray, int]]:
+        """Parts of an array that lie in one piece in the file, and where."""
+        offsets = self._places[key][places]
+        for low, high in runs(offsets, array[0].nbytes):
+            yield array[low:high], int(offsets[low])
 
     def _check(self, key: str, array: np.ndarray, block: Block) -> None:
         dtype = np.dtype(self.detector.corrected_keys[key])

@@ -6,15 +6,11 @@ Nothing in this module depends on what a frame is.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from threading import Lock
 
 import h5py
 import numpy as np
 
 from calibook.errors import CalibookError
-
-READY_BYTES = 32 << 20
-"""Compressed frames that are written together."""
 
 
 def create_in_place(
@@ -44,9 +40,8 @@ def create_deflated(
 class ChunksInOrder:
     """Compressed frames, which may come in any order, go into the file in frame order.
 
-    A frame waits in memory, compressed, for those before it, and for enough of
-    them to be worth a visit to HDF5: small writes between direct ones to the
-    same file hold all of them up.
+    A frame waits in memory, compressed, for those before it, and for a good
+    moment: small writes between direct ones to the same file hold all of them up.
     """
 
     def __init__(self, datasets: Mapping[str, h5py.Dataset]):
@@ -54,32 +49,31 @@ class ChunksInOrder:
         self._datasets = datasets
         self._waiting: dict[int, Mapping[str, bytes]] = {}
         self._next = 0
-        self._ready: list[Mapping[str, bytes]] = []
-        self._ready_bytes = 0
-        self._lock = Lock()
 
     def put(self, frame: int, chunks: Mapping[str, bytes]) -> None:
         """Take the chunks {dataset: bytes} of a frame."""
-        with self._lock:
-            self._waiting[frame] = chunks
-            while (turn := self._next + len(self._ready)) in self._waiting:
-                self._ready.append(self._waiting.pop(turn))
-                self._ready_bytes += sum(map(len, self._ready[-1].values()))
-            if self._ready_bytes >= READY_BYTES:
-                self._write_ready()
+        self._waiting[frame] = chunks
 
-    def _write_ready(self) -> None:
-        for chunks in self._ready:
-            for key, dataset in self._datasets.items():
-                frame_index = (int(i) for i in np.unravel_index(self._next, dataset.shape[:-2]))
-                dataset.id.write_direct_chunk((*frame_index, 0, 0), chunks[key])
-            self._next += 1
-        self._ready, self._ready_bytes = [], 0
+    def write_next(self) -> bool:
+        """Write the frame whose turn it is; False if it has not come yet. One thread at a time."""
+        chunks = self._waiting.pop(self._next, None)
+        if chunks is None:
+            return False
+        for key, dataset in self._datasets.items():
+            dataset.id.write_direct_chunk(self._place(self._next, dataset), chunks[key])
+        self._next += 1
+        return True
+
+    @staticmethod
+    def _place(frame: int, dataset: h5py.Dataset) -> tuple[int, ...]:
+        """Where a frame begins in a dataset (train, frame of the train, ...) or (frame, ...)."""
+        outer = (frame,) if dataset.ndim == 3 else divmod(frame, dataset.shape[1])
+        return (*outer, 0, 0)
 
     def finish(self, frames: int) -> None:
         """Write what is left. CalibookError unless exactly that many frames are then in every dataset."""
-        with self._lock:
-            self._write_ready()
+        while self.write_next():
+            pass
         for key, dataset in self._datasets.items():
             if self._waiting or dataset.id.get_num_chunks() != frames:
                 raise CalibookError(f"{dataset.file.filename}: {key} lacks frames")

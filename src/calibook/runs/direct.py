@@ -71,6 +71,10 @@ class DirectFile:
         if hasattr(system, "fallocate"):  # unlike posix_fallocate it never writes zeros instead
             system.fallocate(self._plain, 0, ctypes.c_int64(offset), ctypes.c_int64(nbytes))
 
+    def flush(self) -> None:
+        """Wait until everything written so far is on the disk."""
+        os.fdatasync(self._plain)
+
     def write(self, array: np.ndarray, offset: int) -> None:
         """Write a C-contiguous array's bytes at an offset."""
         places = (offset, array.nbytes, array.__array_interface__["data"][0])

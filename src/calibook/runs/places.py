@@ -40,20 +40,23 @@ def frame_places(dataset: h5py.Dataset, frame_axes: int) -> np.ndarray | None:
 
 
 def _chunked_places(dataset: h5py.Dataset, outer: tuple[int, ...], frame_bytes: int) -> np.ndarray | None:
-    places = np.full(outer, -1, "i8")
-    chunk = dataset.chunks[: len(outer)]
-    inside = np.arange(prod(chunk)).reshape(chunk) * frame_bytes
-
-    def note(found: h5py.h5d.StoreInfo) -> None:
-        corner = found.chunk_offset[: len(outer)]
-        part = places[tuple(slice(at, at + size) for at, size in zip(corner, chunk, strict=True))]
-        # Chunks at the end may reach beyond the dataset.
-        part[...] = found.byte_offset + inside[tuple(slice(size) for size in part.shape)]
-
+    found: list[h5py.h5d.StoreInfo] = []
     try:
-        dataset.id.chunk_iter(note)
+        dataset.id.chunk_iter(found.append)
     except (OSError, RuntimeError):
         return None  # damaged: reading through HDF5 says how
+    # Chunks at the end may reach beyond the dataset.
+    chunk = dataset.chunks[: len(outer)]
+    whole = tuple(-(-n // size) * size for n, size in zip(outer, chunk, strict=True))
+    places = np.full(whole, -1, "i8")
+    if found:
+        corners = np.array([info.chunk_offset[: len(outer)] for info in found]).T
+        starts = np.array([info.byte_offset for info in found])
+        for number, inside in enumerate(np.ndindex(*chunk)):
+            places[tuple(axis + step for axis, step in zip(corners, inside, strict=True))] = (
+                starts + number * frame_bytes
+            )
+    places = places[tuple(slice(n) for n in outer)]
     return None if (places < 0).any() else places.ravel()
 
 

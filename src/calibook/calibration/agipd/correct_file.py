@@ -15,6 +15,9 @@ from calibook.detectors.base import Detector
 from calibook.procedures.tasks import Task
 from calibook.runs.raw_file import Block
 
+TRAINS_TOGETHER = 8
+"""More would fetch constants less often, but cut what is written into more pieces."""
+
 
 def correct_agipd_file(
     detector: Detector,
@@ -49,7 +52,7 @@ def correct_agipd_file(
             samples.add(block, data, gain, mask, shifts)
             return {"blShift": shifts.whole}
 
-        groups = cell_by_cell(raw, raw.n_frames)
+        groups = cell_by_cell(raw, raw.n_frames, TRAINS_TOGETHER)
         results.update(correct_all(raw, writer, correct, ranges, threads=threads, groups=groups).results())
         results.update(samples.results())
     return results

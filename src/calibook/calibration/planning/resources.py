@@ -14,7 +14,7 @@ BUFFERED_BYTES = 256 << 20
 nothing that grows with the file."""
 _MB = 1 << 20
 # Of a correction's thread: while one block waits for the disk, another is computed.
-_WORKERS_PER_THREAD = 2
+_WORKERS_PER_THREAD = 1
 # Interpreter, libraries and compiled kernels of a notebook's kernel, measured.
 _BASE_MEMORY_MB = 400
 # Of a pixel and memory cell: five thresholds in double precision, twice, and what is packed already.
