@@ -173,7 +173,7 @@ def _compared(
         "h5py, NumPy in a pool, h5py gzip",
         correct,
         lambda: _typical(raw, typical, script, entries),
-        check,
+        lambda: None,  # the same two as above
         1,
         clean,
     )

@@ -79,7 +79,7 @@ def figures(folder: Path) -> Iterator[Figure]:
     notebook = _notebook(folder)
     few, many = _TASKS
     times = []
-    for turn in range(5):
+    for turn in range(3):
         took = [
             _seconds_of_tasks(_work(folder, notebook, f"{turn}-{number}", number)) for number in (few, many)
         ]

@@ -13,7 +13,7 @@ from calibook.kernels.statistics import CorrectedStatistics
 # Pixels with these bits measured no signal that a mean should contain.
 _EXCLUDED = int(ALL) & ~int(INFORMATIONAL)
 _BINS = 1400
-_SAMPLES = 1 << 25
+_SAMPLES = 1 << 26
 """Samples, about, that are looked at: frames of a file, spread over it."""
 _CLOSELY = 1 << 23
 """Of those, for histogram and shares of bits: a share of 1e-4 is then known to 4 %."""
