@@ -13,7 +13,7 @@ from extra_data.components import AGIPD1M, AGIPD500K
 from extra_data.validation import RunValidator
 
 from calibook.detectors.agipd import AGIPD, AGIPD_500K
-from calibook.errors import BadParameter
+from calibook.errors import BadInput, BadParameter
 from calibook.runs.conditions import read_conditions
 from calibook.runs.raw_file import open_raw
 from calibook.simulation.agipd import simulate_run
@@ -21,7 +21,7 @@ from calibook.simulation.agipd_model import draw_truth
 from calibook.simulation.agipd_settings import AgipdSettings
 from calibook.simulation.agipd_truth import asic_maps
 from calibook.simulation.settings import places
-from calibook.simulation.truth_files import read_truth
+from calibook.simulation.truth_files import read_truth, true_photon_energy, truth_path
 
 LIT = AgipdSettings(
     run=4,
@@ -237,6 +237,12 @@ def test_truth_file_names_axes_units_and_settings(folder, lit):
 def test_settings_without_sense_are_refused(wrong, message):
     with pytest.raises(BadParameter, match=message):
         AgipdSettings(**({"run": 1, "trains": 2} | wrong))
+
+
+def test_the_truth_knows_the_photon_energy(folder, lit_files):
+    assert true_photon_energy(truth_path(folder, 4, "AGIPD01")) == LIT.photon_energy
+    with pytest.raises(BadInput, match="no truth of a simulation"):
+        true_photon_energy(lit_files[0])
 
 
 def test_lost_data_as_a_notebook_has_them():

@@ -72,6 +72,15 @@ def read_truth(path: Path | str) -> tuple[Any, Any]:
     return maps, photons
 
 
+def true_photon_energy(path: Path | str) -> float:
+    """keV, with which a module's run was simulated. Raises BadInput as `read_truth` does."""
+    try:
+        with h5py.File(path, "r") as h5file:
+            return float(h5file.attrs["photon_energy"])
+    except (OSError, KeyError) as error:
+        raise BadInput(path, f"no truth of a simulation can be read from it: {error}") from None
+
+
 def _types_of(detector: str) -> tuple[type, type]:
     if not str(detector).isidentifier():
         raise KeyError(f"{detector!r} is no detector's name")

@@ -24,7 +24,7 @@ from calibook.simulation.compare import (
     expected_counts,
 )
 from calibook.simulation.silicon import FANO_KEV
-from calibook.simulation.truth_files import read_truth, truth_path
+from calibook.simulation.truth_files import read_truth, true_photon_energy, truth_path
 
 CORRECTION_GOALS = {
     "photon_bias_medium": (-5e-3, 5e-3),
@@ -69,19 +69,16 @@ def compare_run(
 
     results: of the plan's tasks
     unit: "keV", "photons", or "ADU", which tells stages and shifts alone
-    photon_energy: keV
+    photon_energy: keV, with which photons were counted; of no account in "keV"
     threshold: from how much of a photon on a pixel counts as one
     """
-    per_photon = photon_energy if unit == "keV" else 1.0
     in_photons = unit != "ADU"
-    compared = {
-        aggregator: _Module(detector, tasks, results, truth_path(in_folder, run, aggregator), per_photon)
-        for aggregator, tasks in _modules(plan, in_folder, run).items()
-    }
-    figures = {
-        aggregator: module.figures(in_photons, photon_energy, threshold)
-        for aggregator, module in compared.items()
-    }
+    compared = {}
+    for aggregator, tasks in _modules(plan, in_folder, run).items():
+        path = truth_path(in_folder, run, aggregator)
+        energy = true_photon_energy(path) if unit == "keV" else photon_energy
+        compared[aggregator] = _Module(detector, tasks, results, path, energy, unit == "keV")
+    figures = {aggregator: module.figures(in_photons, threshold) for aggregator, module in compared.items()}
     whole = [module for module in compared.values() if module.complete]
     if whole and in_photons:
         true, measured, good = (
@@ -114,6 +111,7 @@ class _Module:
     """One module: its truth, and what was read of its corrected files.
 
     truth, photons: an AgipdTruth, AgipdPhotons
+    energy: of a photon [keV]
     true, measured: f8 (gain, slow_scan, fast_scan), sums of photons; measured by measured stage
     good: bool (slow_scan, fast_scan), pixels that count
     snowless: bool, same shape, those of them in which no snow fell: bright snow can't be told from light
@@ -126,9 +124,11 @@ class _Module:
         tasks: Sequence[Task],
         results: Mapping[str, Mapping[str, Any]],
         path: Path,
-        per_photon: float,
+        energy: float,
+        in_kev: bool,
     ):
         self.truth, self.photons = read_truth(path)
+        self.energy, per_photon = energy, energy if in_kev else 1.0
         self.true = self.photons.photons
         self.measured = np.zeros_like(self.true)
         self.good = comparable_pixels(self.truth, self.photons)
@@ -155,7 +155,7 @@ class _Module:
                 self._kept[numbers[i]] = train.data[i] / np.float32(per_photon), train.gain[i]
         return len(there)
 
-    def figures(self, in_photons: bool, photon_energy: float, threshold: float) -> dict[str, float]:
+    def figures(self, in_photons: bool, threshold: float) -> dict[str, float]:
         """Of the frames that the truth has pixel by pixel, and of the shifts."""
         figures = self._shifts()
         kept = sorted(self._kept)
@@ -166,15 +166,13 @@ class _Module:
             if in_photons:
                 # Elsewhere shifts that can't be found add to the noise.
                 faint = usable & asic_maps(self._faint_chips())
-                figures |= self._counts(kept, faint, photon_energy, threshold)
+                figures |= self._counts(kept, faint, threshold)
         return figures
 
-    def _counts(
-        self, kept: list[int], usable: np.ndarray, photon_energy: float, threshold: float
-    ) -> dict[str, float]:
+    def _counts(self, kept: list[int], usable: np.ndarray, threshold: float) -> dict[str, float]:
         photons, charge = self.photons.first_photons[kept], self.photons.first_charge[kept]
         data = np.stack([self._kept[n][0] for n in kept])
-        noise = self._noise(self.photons.cell[kept], charge * photon_energy) / photon_energy
+        noise = self._noise(self.photons.cell[kept], charge * self.energy) / self.energy
         figures = compare_counts(photons, data, usable, threshold)
         expected, events = expected_counts(photons, charge, noise, usable, threshold)
         for name, value in expected.items():
