@@ -8,24 +8,27 @@ pulses behind the jump, and every other one far out.
 
 from __future__ import annotations
 
+import shutil
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
-from commands import calibook, figures, work_folder
+from commands import calibook, failed, figures, work_folder
 
 from calibook.calibration.agipd.constants import pack_agipd, wanted_constants
 from calibook.calibration.load import TaskConstants, load_constants
 from calibook.calibration.planning.corrections import plan_correction
 from calibook.detectors.agipd import AGIPD, SLOPES_PC
 from calibook.files import read_json
+from calibook.simulation.agipd import simulate_run
+from calibook.simulation.agipd_settings import AgipdSettings
 from calibook.simulation.truth_files import read_truth, truth_path
 
 pytestmark = pytest.mark.slow
 
-MODES = ("adaptive", "forced-medium", "forced-low")
 FLAT, SCAN = 4, range(20, 28)
 SCAN_TRAINS = 560
 SKIPPED = [*range(115, 256), *range(257, SCAN_TRAINS, 2)]
@@ -47,30 +50,24 @@ class Made:
 
 
 def simulate(raw: Path) -> None:
-    dark = ("--scene", "dark", "--trains")
-    runs = [(n + 1, *dark, 60, "--gain-mode", mode) for n, mode in enumerate(MODES)]
-    light = ("--scene", "flat", "--photon-energy", 8.048, "--intensity", 0.7, "--beta-share", 0.13)
-    runs += [(FLAT, *light, "--trains", 350)]
-    skipped = ("--lost-trains", ",".join(map(str, SKIPPED)))
-    runs += [(n, *dark, SCAN_TRAINS, "--scan-row", n - SCAN[0], *skipped) for n in SCAN]
-
-    def one(run: tuple) -> None:
-        where = ("--out-folder", raw, "--modules", 3, "--memory-cells", CELLS, "--seed", 11, "--no-report")
-        calibook("simulate", "agipd", *where, "--run", *run)
-
+    """In this process: nine commands would take longer to start than to simulate."""
+    of_all = {"modules": (3,), "memory_cells": CELLS, "seed": 1}  # the detector of the darks
+    light = {"scene": "flat", "photon_energy": 8.048, "intensity": 0.7, "beta_share": 0.13}
+    scan = {"scene": "dark", "trains": SCAN_TRAINS, "lost_trains": tuple(SKIPPED)}
+    settings = [AgipdSettings(run=FLAT, trains=350, **light, **of_all)]
+    settings += [AgipdSettings(run=run, scan_row=row, **scan, **of_all) for row, run in enumerate(SCAN)]
     with ThreadPoolExecutor(2) as pool:
-        list(pool.map(one, runs))
+        list(pool.map(partial(simulate_run, raw), settings))
 
 
 @pytest.fixture(scope="module")
-def made(big_folder) -> Made:
+def made(big_folder, agipd_darks) -> Made:
     raw, store = big_folder / "raw", big_folder / "store"
+    shutil.copytree(agipd_darks / "store", store)
     simulate(raw)
-    darks = ("--run-high", 1, "--run-medium", 2, "--run-low", 3)
     copper = ("--second-line", 8.905, "--second-line-share", 0.13)
     found = {}
     for procedure, *options in (
-        ("dark", *darks),
         ("flatfield", "--runs", FLAT, "--per-cell", "false", *copper),
         ("pc", "--runs", f"{SCAN[0]}-{SCAN[-1]}"),
     ):
@@ -78,10 +75,6 @@ def made(big_folder) -> Made:
         calibook("agipd", procedure, *where, *options, "--no-report", store=store)
         found[procedure] = figures(work_folder(big_folder / procedure))
     return Made(raw, store, found["flatfield"], found["pc"])
-
-
-def failed(verdict: dict) -> list[str]:
-    return [name for name, figure in verdict.items() if figure["status"] == "fail"]
 
 
 def test_gains_of_the_flat_field_are_the_true_ones(made):
