@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from math import prod
 from typing import Any
 
 import numpy as np
 
-from calibook.calibration.agipd.correct import AgipdCorrection, cell_by_cell, correct_agipd_frames
+from calibook.calibration.agipd.constants import GainOptions, StageOptions, pack_agipd
+from calibook.calibration.agipd.correct import AgipdCorrection, ChipMode, cell_by_cell, correct_agipd_frames
 from calibook.calibration.agipd.first_pass import Selection, cells_of
 from calibook.calibration.agipd.samples import AgipdSamples
 from calibook.calibration.correct_task import corrected_file
+from calibook.calibration.tally import Tally
 from calibook.calibration.workers import correct_all
+from calibook.detectors.agipd import AGIPD, ASIC_SHAPE, THRESHOLDS_DARK
 from calibook.detectors.base import Detector
+from calibook.kernels.bits import ALL
+from calibook.kernels.frame_samples import PLANE_BINS, add_planes, chip_sums
 from calibook.procedures.tasks import Task
 from calibook.runs.raw_file import Block
 
@@ -56,3 +62,24 @@ def correct_agipd_file(
         results.update(correct_all(raw, writer, correct, ranges, threads=threads, groups=groups).results())
         results.update(samples.results())
     return results
+
+
+def warm_up() -> None:
+    """Load the kernels that corrections use: once, before processes for tasks are forked."""
+    shape, stages = AGIPD.module_shape, len(AGIPD.gain_stages)
+    frames, pixels = 2, prod(shape)
+    constants = {
+        "Offset": np.full((2, stages, *shape), 5000, "f4"),
+        "ThresholdsDark": np.full((2, len(THRESHOLDS_DARK), *shape), 6000, "f4"),
+        "BadPixelsDark": np.zeros((2, stages, *shape), "u4"),
+    }
+    gains = GainOptions(relative=False, adjust_medium=False, xray_gain=1.0)
+    packed = pack_agipd(constants, np.zeros(shape, "u4"), StageOptions(), gains)
+    raw = np.full((frames, 2, pixels), 5100, "u2")
+    data, gain, mask = (np.zeros((frames, pixels), dtype) for dtype in ("f4", "u1", "u4"))
+    for common_mode in (None, ChipMode()):
+        correction = AgipdCorrection(packed, medium_not_negative=True, common_mode=common_mode)
+        correct_agipd_frames(raw, np.arange(frames), correction, data, gain, mask, shape)
+    Tally(shape, ((0.0, 1.0),) * stages, frames).add(np.arange(frames), data, gain, mask)
+    add_planes(raw, np.zeros((PLANE_BINS, PLANE_BINS), "i8"))
+    chip_sums(data.reshape(-1, *shape), mask.reshape(-1, *shape), ASIC_SHAPE, int(ALL))
