@@ -2,8 +2,8 @@
 
 Takes an hour or two and 30 GB, so it has a command of its own: `make truth`. The
 same loop on a few memory cells is part of the suite, see `test_agipd.py`. The
-limits are the project's goals; those of the verdict are the same. Tasks also tell
-how much memory they took, which must not grow with the number of trains.
+limits are the project's goals; those of the verdicts are the same, and hold for all
+stages in all scenes. Tasks also tell how much memory they took.
 
 The scan of the pulsed capacitor would be 80 GB at this size: here its constant
 is the true one, and the scan itself is judged in `test_agipd_scans.py`.
@@ -39,6 +39,7 @@ class Loop:
         self.raw, self.folder, self.store = folder / "raw", folder, folder / "store"
         self.modules, self.cells = modules, cells
         self.found: dict[str, float] = {}
+        self.failed: list[str] = []
 
     def simulate(self, run: int, trains: int, scene: str, *options: object) -> None:
         what = ("--run", run, "--trains", trains, "--scene", scene, "--modules", self.modules)
@@ -48,7 +49,7 @@ class Loop:
         )  # fmt: skip
 
     def procedure(self, name: str, prefix: str, *options: object) -> None:
-        """Run a procedure; keep its figures about the truth, which all must pass."""
+        """Run a procedure; keep its figures about the truth, and which of them its verdict fails."""
         out = self.folder / prefix
         where = ("--in-folder", self.raw, "--out-folder", out)
         calibook("agipd", name, *where, "--no-report", *options, store=self.store)
@@ -59,8 +60,7 @@ class Loop:
         told = {k: f for k, f in verdict.items() if k.startswith("truth_")}
         print(*(f"{prefix} {k:40} {f['value']:+.6f} {f['status']}" for k, f in told.items()), sep="\n")
         self.found |= {f"{prefix}_{k.removeprefix('truth_')}": f["value"] for k, f in told.items()}
-        failed = [k for k, f in told.items() if f["status"] == "fail"]
-        assert not failed, f"{prefix}: the verdict itself says that these fail: {failed}"
+        self.failed += [f"{prefix} {k}: {f['value']:+.6f}" for k, f in told.items() if f["status"] == "fail"]
 
     def flat_field(self, trains: int, intensity: float) -> None:
         """One gain for all memory cells, from 1000 photons per pixel."""
@@ -92,7 +92,7 @@ def memory(work: Path) -> float:
 
 
 @pytest.fixture(scope="module")
-def many_trains(big_folder) -> dict[str, float]:
+def many_trains(big_folder) -> Loop:
     """2 modules, 64 cells, 200 trains."""
     loop = Loop(big_folder / "many_trains", "0,1", 64)
     loop.darks(200)
@@ -106,59 +106,64 @@ def many_trains(big_folder) -> dict[str, float]:
     loop.forget(FAINT)
     loop.simulate(ADVERSE, 20, "adverse")
     loop.procedure("correct", "adverse", "--run", ADVERSE, *BRIGHT)
-    return loop.found
+    return loop
 
 
 @pytest.fixture(scope="module")
-def all_cells(big_folder) -> dict[str, float]:
+def all_cells(big_folder) -> Loop:
     """1 module, 352 cells, few trains: the constants are what is large here."""
     loop = Loop(big_folder / "all_cells", "0", 352)
     loop.darks(24)
     loop.flat_field(30, 0.095)
     loop.simulate(RINGS, 12, "rings")
     loop.procedure("correct", "rings", "--run", RINGS, *BRIGHT)
-    return loop.found
+    return loop
+
+
+@pytest.mark.parametrize("size", ["many_trains", "all_cells"])
+def test_the_verdicts_pass(size, request):
+    assert not request.getfixturevalue(size).failed
 
 
 @pytest.mark.parametrize("size", ["many_trains", "all_cells"])
 def test_bad_pixels_are_found_and_good_ones_left_alone(size, request):
-    found = request.getfixturevalue(size)
+    found = request.getfixturevalue(size).found
     assert found["dark_bad_pixel_precision"] > 0.99
     assert found["dark_bad_pixel_recall"] > 0.99
 
 
 @pytest.mark.parametrize("size", ["many_trains", "all_cells"])
 def test_gain_stages_are_the_true_ones(size, request):
-    assert request.getfixturevalue(size)["rings_wrong_stage"] < 1e-4
+    assert request.getfixturevalue(size).found["rings_wrong_stage"] < 1e-4
 
 
 @pytest.mark.parametrize("size", ["many_trains", "all_cells"])
 @pytest.mark.parametrize(("stage", "limit"), [("high", 1e-3), ("medium", 5e-3)])
 def test_photons_are_the_true_ones(size, stage, limit, request):
-    assert abs(request.getfixturevalue(size)[f"rings_photon_bias_{stage}"]) < limit
+    assert abs(request.getfixturevalue(size).found[f"rings_photon_bias_{stage}"]) < limit
 
 
 def test_photons_in_low_gain_are_the_true_ones(many_trains):
-    assert abs(many_trains["adverse_photon_bias_low"]) < 1e-2
+    assert abs(many_trains.found["adverse_photon_bias_low"]) < 1e-2
 
 
 @pytest.mark.parametrize("size", ["many_trains", "all_cells"])
 def test_gains_of_the_flat_field_are_the_true_ones(size, request):
-    found = request.getfixturevalue(size)
+    found = request.getfixturevalue(size).found
     assert abs(found["flat_gain_bias"]) < 3e-3
     assert 0.9 < found["flat_gain_pull_width"] < 1.1
 
 
 def test_single_photons_are_counted_as_well_as_the_noise_allows(many_trains):
-    assert many_trains["faint_false_photons_ratio"] == pytest.approx(1, abs=0.1)
-    assert many_trains["faint_lost_photons_ratio"] == pytest.approx(1, abs=0.1)
+    assert many_trains.found["faint_false_photons_ratio"] == pytest.approx(1, abs=0.1)
+    assert many_trains.found["faint_lost_photons_ratio"] == pytest.approx(1, abs=0.1)
 
 
 def test_common_mode_is_taken_out(many_trains):
-    assert many_trains["faint_shift_variance_left"] < 0.05
+    assert many_trains.found["faint_shift_variance_left"] < 0.05
 
 
 @pytest.mark.parametrize("size", ["many_trains", "all_cells"])
 def test_corrections_take_less_than_four_gigabytes(size, request):
-    found = request.getfixturevalue(size)
+    found = request.getfixturevalue(size).found
     assert found["rings_memory"] < 4 * GIB
