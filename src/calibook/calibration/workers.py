@@ -19,6 +19,8 @@ from calibook.runs.raw_file import Block, RawModuleFile
 
 WORKERS_PER_THREAD = 1
 """Reading is from memory, mostly, and writing is done by a thread of its own."""
+BLOCK_BYTES = 16 << 20
+"""Data of a block, at most: larger writes are no faster."""
 WRITTEN_PER_WORKER = 3
 """Blocks of data per worker: what is computed, and what waits for the disk."""
 
@@ -50,7 +52,8 @@ def correct_all(
     """
     workers = WORKERS_PER_THREAD * (threads or worker_threads())
     images, data = _frame_bytes(raw)
-    frames = max(1, BUFFERED_BYTES // (workers * (images + WRITTEN_PER_WORKER * data)))
+    fit = BUFFERED_BYTES // (workers * (images + WRITTEN_PER_WORKER * data))
+    frames = max(1, min(fit, BLOCK_BYTES // data))
     together = [np.arange(raw.n_entries)] if groups is None else groups
     # In the file's order, so that frames which follow each other are moved in one piece.
     parts = deque(np.sort(part) for group in together for part in raw.parts(frames, group))
