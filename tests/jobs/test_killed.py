@@ -22,7 +22,7 @@ def start_runner(work):
     return psutil.Popen([*command, str(work.folder)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
-def wait_for(happened, process, seconds=30):
+def wait_for(happened, process, seconds=120):
     end = time.monotonic() + seconds
     while not happened():
         assert time.monotonic() < end, "it did not happen in time"
