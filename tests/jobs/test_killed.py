@@ -89,7 +89,8 @@ def test_tasks_that_outlive_their_killed_runner_are_waited_for(ask):
     assert (status.state, len(status.attempts)) == ("done", 1)
 
 
-def test_ctrl_c_ends_the_tasks_and_says_how_to_go_on(work):
+def test_ctrl_c_ends_the_tasks_and_says_how_to_go_on(ask):
+    work = ask(TEXTS, delay=2).write()  # however late the signal comes, the tasks are at work
     command = [sys.executable, "-P", "-m", "calibook", "resume", "--no-report", str(work.folder)]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as runner:
         wait_for(lambda: any(s.last and s.last.cells for s in status_of(work)), runner)
