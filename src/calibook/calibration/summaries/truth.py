@@ -17,7 +17,7 @@ from calibook.detectors.base import Detector
 from calibook.procedures.tasks import Plan, Task
 from calibook.reports.verdict import Figure
 from calibook.simulation.compare import STAGES, comparable_pixels, compare_darks, compare_photons
-from calibook.simulation.truth_files import read_truth, truth_path
+from calibook.simulation.truth_files import read_truth, true_photon_energy, truth_path
 
 ALL_MODULES = "all modules"
 Goals = Mapping[str, tuple[float | None, float | None]]
@@ -71,12 +71,10 @@ def dark_truth(
     return {f"truth_{name}": value for name, value in figures.items()}
 
 
-def photon_truth(
-    detector: Detector, plan: Plan, in_folder: str, run: int, per_photon: float
-) -> dict[str, float]:
+def photon_truth(detector: Detector, plan: Plan, in_folder: str, run: int, unit: str) -> dict[str, float]:
     """Photon bias of each gain stage over all corrected modules; empty if there is no truth.
 
-    per_photon: what one photon is in the corrected data, e.g. 9.3 for keV
+    unit: of the corrected data, "photons" or "keV"; keV are compared with the energy of the true photons
     """
     by_module: dict[str, list[Task]] = {}
     for task in plan.tasks:
@@ -90,6 +88,7 @@ def photon_truth(
     for module in compared:
         truth, photons = read_truth(paths[module])
         true.append(photons.photons)
+        per_photon = true_photon_energy(paths[module]) if unit == "keV" else 1.0
         measured.append(_stage_sums(detector, by_module[module]) / per_photon)
         good.append(comparable_pixels(truth, photons))
     figures = compare_photons(np.stack(true, 1), np.stack(measured, 1), np.stack(good))
