@@ -12,6 +12,7 @@ from calibook.errors import BadParameter
 STORED_DIMS = ("fast_scan", "slow_scan", "cell", "gain")
 USED_DIMS = ("cell", "gain", "slow_scan", "fast_scan")
 _NEEDED = ("fast_scan", "slow_scan")
+_ROWS = 16
 
 
 def as_stored(
@@ -53,4 +54,18 @@ def _ordered(
     present = [name for name in wanted if name in names]
     ordered = array.transpose([names.index(name) for name in present])
     shape = [array.shape[names.index(name)] if name in names else 1 for name in wanted]
-    return np.ascontiguousarray(ordered, dtype).reshape(shape)
+    return _copied(ordered, dtype).reshape(shape)
+
+
+def _copied(ordered: np.ndarray, dtype: str | None) -> np.ndarray:
+    """A C-contiguous copy, made some rows at a time.
+
+    A plain copy of an array with turned axes jumps through all of it for each row, and has
+    lost what it fetched beside a value when the next row needs it.
+    """
+    if ordered.flags.c_contiguous or ordered.ndim < 2:
+        return np.ascontiguousarray(ordered, dtype)
+    copy = np.empty(ordered.shape, dtype or ordered.dtype)
+    for row in range(0, ordered.shape[-2], _ROWS):
+        copy[..., row : row + _ROWS, :] = ordered[..., row : row + _ROWS, :]
+    return copy
