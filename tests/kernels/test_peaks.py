@@ -5,7 +5,7 @@ import pytest
 from flat_fields import spectra
 
 from calibook.errors import BadParameter
-from calibook.kernels.peak_model import PeakModel
+from calibook.kernels.peak_model import NODES_PER_PHOTON, PeakModel
 from calibook.kernels.peaks import (
     GOOD,
     IMPOSSIBLE,
@@ -92,7 +92,7 @@ def test_what_is_no_spectrum_of_photons_is_told():
 def test_shares_of_charge_add_up(cloud, second_line):
     """All that k photons can leave sums to one, but for what is too rare to keep."""
     model = PeakModel(cloud, second_line)
-    charge = np.arange(model.shares.shape[1]) / model.nodes_per_photon
+    charge = np.arange(model.shares.shape[1]) / NODES_PER_PHOTON
     single = charge @ model.shares[1]
     for k, shares in enumerate(model.shares):
         assert shares.sum() == pytest.approx(1, abs=0.01)

@@ -84,7 +84,7 @@ def fit_peaks(
     status = np.zeros((cells, pixels), np.uint8)
     _fit_all(
         spectra.counts, spectra.centres, spectra.width, spacing, noise, min_entries,
-        model.nodes_per_photon, model.shares, values, status,
+        model.shares, values, status,
     )  # fmt: skip
     errors = values[..., UNKNOWNS : 2 * UNKNOWNS]
     return PeakFits(
@@ -111,12 +111,12 @@ def expected_counts(
     expected = np.empty(x.size)
     model = model or PeakModel()
     slopes = np.empty((UNKNOWNS, x.size))
-    expect(unknowns, x, spectra.width, model.nodes_per_photon, model.shares, expected, slopes)
+    expect(unknowns, x, spectra.width, model.shares, expected, slopes)
     return expected
 
 
 @njit(nogil=True, cache=True)
-def _fit_all(counts, x, h, spacing, noise, min_entries, grid, shares, values, status):
+def _fit_all(counts, x, h, spacing, noise, min_entries, shares, values, status):
     bins = x.size
     expected, slopes = np.empty(bins), np.empty((UNKNOWNS, bins))
     information, lower = np.empty((UNKNOWNS, UNKNOWNS)), np.zeros((UNKNOWNS, UNKNOWNS))
@@ -129,7 +129,7 @@ def _fit_all(counts, x, h, spacing, noise, min_entries, grid, shares, values, st
                 status[c, p] = NO_ENTRIES
                 continue
             _start(n, x, h, spacing, noise, best)
-            status[c, p] = _fit(n, x, h, best, grid, shares, scratch, values[c, p, -1:])
+            status[c, p] = _fit(n, x, h, best, shares, scratch, values[c, p, -1:])
             if status[c, p] == GOOD:
                 values[c, p, :UNKNOWNS] = best
                 _errors(lower, values[c, p, UNKNOWNS : 2 * UNKNOWNS])
@@ -179,13 +179,13 @@ def _highest(n, x, h, half, low, high):
 
 
 @njit(nogil=True, cache=True)
-def _fit(n, x, h, unknowns, grid, shares, scratch, deviance):
+def _fit(n, x, h, unknowns, shares, scratch, deviance):
     """Fisher scoring; `unknowns` go in as a guess and come out as the best. Returns the status."""
     expected, slopes, information, lower = scratch
     gradient, step, trial = np.empty(UNKNOWNS), np.empty(UNKNOWNS), np.empty(UNKNOWNS)
     damped = np.empty((UNKNOWNS, UNKNOWNS))
     damping = 1e-3
-    expect(unknowns, x, h, grid, shares, expected, slopes)
+    expect(unknowns, x, h, shares, expected, slopes)
     now = _deviance(n, expected)
     for _ in range(_MOST_STEPS):
         _inform(n, unknowns, expected, slopes, gradient, information)
@@ -201,7 +201,7 @@ def _fit(n, x, h, unknowns, grid, shares, scratch, deviance):
                 trial[a] = unknowns[a] + step[a]
                 promised += step[a] * gradient[a]
             _keep_possible(trial, unknowns)
-            expect(trial, x, h, grid, shares, expected, slopes)
+            expect(trial, x, h, shares, expected, slopes)
             then = _deviance(n, expected)
             if then <= now + 1e-6:
                 break
