@@ -35,7 +35,7 @@ chaos: $(VENV)/test.stamp  ## rounds of random kills on a SLURM of this machine
 	@scripts/install_slurm.sh
 	$(BIN)/python -m pytest -m chaos tests/slurm
 
-truth: $(VENV)/test.stamp  ## AGIPD against its truth, 64 cells x 200 trains and 352 cells: two hours, 30 GB
+truth: $(VENV)/test.stamp  ## AGIPD against its truth, 64 cells x 200 trains and 352 cells: a quarter of an hour to two, 30 GB
 	$(BIN)/python -m pytest -s -m truth tests/end_to_end
 
 test-fast: $(VENV)/test.stamp  ## the suite without LaTeX, SLURM and the slow end-to-end runs
