@@ -35,7 +35,7 @@ def test_blocks_with_too_many_noisy_pixels():
     words[1, 0, :64, :16] = 8  # another bit
     noisy = noisy_blocks(words, (64, 16), 3)
     assert noisy[1, 2, 64:, 16:].all() and noisy.sum() == 64 * 16
-    with pytest.raises(BadParameter, match="don't tile"):
+    with pytest.raises(BadParameter, match="needs some that tile"):
         noisy_blocks(words, (60, 16), 3)
     with pytest.raises(BadParameter, match="fraction"):
         noisy_blocks(words, (64, 16), 3, fraction=2)

@@ -17,7 +17,7 @@ from numba import njit
 
 from calibook.errors import BadParameter
 from calibook.kernels import bits
-from calibook.kernels.checks import check_array
+from calibook.kernels.checks import check_array, check_blocks, check_images
 from calibook.kernels.common_mode import median
 
 SMOOTHED = 3
@@ -148,14 +148,11 @@ def light_shift(
     Pixels in all stages are in the mean, but for those with one of the bits
     `excluded`. Returns the shift, f4 (frame, blocks on slow_scan, blocks on fast_scan).
     """
+    check_images(data, gain, mask)
+    check_blocks(block, data.shape[1:])
     shape, (slow, fast) = data.shape, block
-    if data.ndim != 3 or slow < 1 or fast < 1 or shape[1] % slow or shape[2] % fast:
-        raise BadParameter(f"blocks of {slow} x {fast} pixels don't tile frames of {shape[1:]}")
     if not (np.isfinite(per_signal) and largest >= 0):
         raise BadParameter(f"{per_signal} ADU per ADU, {largest} at most: needs numbers")
-    check_array("data", data, "f4", shape)
-    check_array("gain", gain, "u1", shape)
-    check_array("mask", mask, "u4", shape)
     shift = np.zeros((shape[0], shape[1] // slow, shape[2] // fast), np.float32)
     factors = np.array(ratios, np.float32)
     _by_light(data, gain, mask, slow, fast, per_signal, factors, largest, np.uint32(excluded), shift)

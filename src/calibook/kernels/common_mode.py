@@ -15,7 +15,7 @@ from numba import njit
 
 from calibook.errors import BadParameter
 from calibook.kernels import bits
-from calibook.kernels.checks import check_array
+from calibook.kernels.checks import check_blocks, check_images
 
 ROWS = (1, 64)
 COLUMNS = (256, 1)
@@ -55,21 +55,14 @@ def common_mode(
     Rule and defaults: psana's common-mode algorithm 7, rows then columns.
     Raises BadParameter for blocks that don't tile the frame.
     """
+    check_images(data, gain, mask)
     shape = data.shape
-    if data.ndim != 3:
-        raise ValueError(f"data has shape {shape}, needs (frame, slow_scan, fast_scan)")
-    check_array("data", data, "f4", shape)
-    check_array("gain", gain, "u1", shape)
-    check_array("mask", mask, "u4", shape)
     gate = np.inf if dark_range is None else dark_range
     if not gate > 0:
         raise BadParameter(f"dark_range is {dark_range} ADU, needs a number above 0")
     shifts = []
     for slow, fast in blocks:
-        if slow < 1 or fast < 1 or shape[1] % slow or shape[2] % fast:
-            raise BadParameter(
-                f"blocks of {slow} x {fast} pixels don't tile a frame of {shape[1]} x {shape[2]}"
-            )
+        check_blocks((slow, fast), shape[1:])
         shift = np.zeros((shape[0], shape[1] // slow, shape[2] // fast), np.float32)
         limits = np.float32(gate), min_pixels, np.float32(max_shift), np.uint32(excluded)
         _subtract_medians(data, gain, mask, slow, fast, *limits, shift)

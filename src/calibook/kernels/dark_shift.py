@@ -14,7 +14,7 @@ from calibook.errors import BadParameter
 from calibook.kernels import bits
 from calibook.kernels.analogue_packing import AnalogueConstants
 from calibook.kernels.cells import frames_by_cell
-from calibook.kernels.checks import check_array
+from calibook.kernels.checks import check_array, check_blocks, check_images
 from calibook.kernels.dark_peak import MOST_PIXELS, REACH, STEPS, UNUSED, DarkPeak, find_shift
 from calibook.kernels.lane_steps import LANES
 from calibook.kernels.sample_steps import raw_samples_step
@@ -49,13 +49,8 @@ def dark_peak_shift(
 
     Raises BadParameter for blocks that don't tile the frame.
     """
-    shape = data.shape
-    if data.ndim != 3:
-        raise ValueError(f"data has shape {shape}, needs (frame, slow_scan, fast_scan)")
-    check_array("data", data, "f4", shape)
-    check_array("gain", gain, "u1", shape)
-    check_array("mask", mask, "u4", shape)
-    shift = _no_shifts(shape, block)
+    check_images(data, gain, mask)
+    shift = _no_shifts(data.shape, block)
     _shift(data, gain, mask, *block, *(peak or DarkPeak()).in_steps(), np.uint32(excluded), shift)
     return shift
 
@@ -100,13 +95,9 @@ def shift_of_lanes(shift: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
     return shift.repeat(slow, axis=1).repeat(fast, axis=2).reshape(len(shift), -1)
 
 
-def _no_shifts(shape: tuple[int, ...], block: tuple[int, int]) -> np.ndarray:
+def _no_shifts(shape: tuple[int, int, int], block: tuple[int, int]) -> np.ndarray:
     slow, fast = block
-    if slow < 1 or fast < 1 or shape[1] % slow or shape[2] % fast or slow * fast > MOST_PIXELS:
-        raise BadParameter(
-            f"blocks of {slow} x {fast} pixels: needs some that tile a frame of {shape[1]} x {shape[2]}, "
-            f"of at most {MOST_PIXELS} pixels"
-        )
+    check_blocks(block, shape[1:], MOST_PIXELS)
     return np.zeros((shape[0], shape[1] // slow, shape[2] // fast), np.float32)
 
 

@@ -16,7 +16,7 @@ from numba import njit
 
 from calibook.errors import BadParameter
 from calibook.kernels import bits
-from calibook.kernels.checks import check_array
+from calibook.kernels.checks import check_blocks, check_images
 
 STEPS = 256
 """Steps per ADU: rounding to them adds nothing to the noise of 8 ADU."""
@@ -65,14 +65,10 @@ def dark_window_shift(
     Window, fraction and number of iterations are parameters of European XFEL's
     correction; its formula is not published. Raises BadParameter.
     """
-    shape = data.shape
-    if data.ndim != 3:
-        raise ValueError(f"data has shape {shape}, needs (frame, slow_scan, fast_scan)")
-    check_array("data", data, "f4", shape)
-    check_array("gain", gain, "u1", shape)
-    check_array("mask", mask, "u4", shape)
+    check_images(data, gain, mask)
+    check_blocks(block, data.shape[1:], MOST_PIXELS)
+    shape, (slow, fast) = data.shape, block
     window = _checked_window(dark_range)
-    slow, fast = _checked_block(block, shape[1:])
     if not 0 <= fraction <= 1:
         raise BadParameter(f"fraction of dark pixels is {fraction}, needs 0 to 1")
     shift = np.zeros((shape[0], shape[1] // slow, shape[2] // fast), np.float32)
@@ -89,16 +85,6 @@ def _checked_window(dark_range: tuple[float, float]) -> tuple[np.int32, np.int32
             f"both within +-{MAX_WINDOW:.0f}"
         )
     return np.int32(np.ceil(low * STEPS)), np.int32(np.floor(high * STEPS))
-
-
-def _checked_block(block: tuple[int, int], frame: tuple[int, ...]) -> tuple[int, int]:
-    slow, fast = block
-    if slow < 1 or fast < 1 or frame[0] % slow or frame[1] % fast or slow * fast > MOST_PIXELS:
-        raise BadParameter(
-            f"blocks of {slow} x {fast} pixels: needs some that tile a frame of {frame[0]} x {frame[1]}, "
-            f"of at most {MOST_PIXELS} pixels"
-        )
-    return slow, fast
 
 
 @njit(nogil=True, cache=True)

@@ -10,7 +10,7 @@ from numba import njit
 from calibook.errors import BadParameter
 from calibook.kernels import bits
 from calibook.kernels.cells import TILE, frames_by_cell
-from calibook.kernels.checks import check_array
+from calibook.kernels.checks import check_array, check_blocks
 
 
 @dataclass(frozen=True)
@@ -75,8 +75,7 @@ def noisy_blocks(
     The rule and 0.25 are European XFEL's. Raises BadParameter if blocks don't tile the module.
     """
     *outer, slow, fast = words.shape
-    if slow % block[0] or fast % block[1]:
-        raise BadParameter(f"blocks of {block[0]} x {block[1]} pixels don't tile {slow} x {fast}")
+    check_blocks(block, (slow, fast))
     if not 0 <= fraction <= 1:
         raise BadParameter(f"fraction of noisy pixels is {fraction}, needs 0 to 1")
     noisy = (words & np.uint32(noise_bits)) != 0
