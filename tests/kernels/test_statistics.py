@@ -116,3 +116,18 @@ def test_frames_not_looked_at_closely_miss_in_histogram_and_bits_alone():
         np.testing.assert_array_equal(getattr(got, name), getattr(expected, name), err_msg=name)
     with pytest.raises(ValueError, match="closely has shape"):
         got.add(*frames, 1, closely[:2])
+
+
+def test_frames_not_looked_at_are_as_if_they_were_not_there():
+    frames = corrected(6)
+    looked = np.array([False, True, True, False, True, False])
+    got = CorrectedStatistics.zeros(frames[0].shape[1], BINS, RANGES)
+    sums, counts = got.add(*frames, 1, None, looked)
+    some = CorrectedStatistics.zeros(frames[0].shape[1], BINS, RANGES)
+    of_some = some.add(*(np.ascontiguousarray(x[looked]) for x in frames), 1)
+    for name in FIELDS:
+        np.testing.assert_array_equal(getattr(got, name), getattr(some, name), err_msg=name)
+    assert np.array_equal(sums[looked], of_some[0]) and np.array_equal(counts[looked], of_some[1])
+    assert not sums[~looked].any() and not counts[~looked].any()
+    with pytest.raises(ValueError, match="looked has shape"):
+        got.add(*frames, 1, None, looked[:2])

@@ -47,14 +47,11 @@ class Tally:
             self._single = np.where(good, data[n], np.float32(np.nan))
         samples = len(self._sums) * len(self._statistics.total)
         looked, closely = (spread_evenly(places, number / samples) for number in (_SAMPLES, _CLOSELY))
+        found = self._statistics.add(data, gain, mask, _EXCLUDED, closely, looked)
         if looked.all():
-            found = self._statistics.add(data, gain, mask, _EXCLUDED, closely)
             self._sums[places], self._counts[places] = found
         else:
             self._add_rows(places, data, gain, mask)
-            for n in np.flatnonzero(looked):
-                one = slice(n, n + 1)
-                self._statistics.add(data[one], gain[one], mask[one], _EXCLUDED, closely[one])
         self._looked += int(np.count_nonzero(looked))
         self._close += int(np.count_nonzero(looked & closely))
 

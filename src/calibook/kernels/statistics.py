@@ -80,13 +80,17 @@ class CorrectedStatistics:
         mask: np.ndarray,
         excluded: int = bits.ALL,
         closely: np.ndarray | None = None,
+        looked: np.ndarray | None = None,
     ) -> tuple[np.ndarray, np.ndarray]:
         """Add corrected frames: f4, u1 (stages 0, 1, 2), u4, each (frame, pixel).
 
         closely: bool (frame,), which are counted in histogram and bad_bits too, for
             that takes several times as long as all the rest; None for all
+        looked: bool (frame,), which are added at all; None for all. A call for many frames
+            fetches the sums of a pixel once for all of them
 
-        Returns the sum (f8) and the number (i8) of the values used in each frame, both (frame,).
+        Returns the sum (f8) and the number (i8) of the values used in each frame, both (frame,);
+        0 for frames that are not added.
         """
         shape = (len(data), len(self.total))
         check_array("data", data, "f4", shape)
@@ -94,11 +98,9 @@ class CorrectedStatistics:
         check_array("mask", mask, "u4", shape)
         sums, counts = np.zeros(len(data)), np.zeros(len(data), np.int64)
         start, per_width = (tuple(a.astype(np.float32)) for a in (self.bin_start, 1 / self.bin_width))
-        look = np.ones(len(data), bool) if closely is None else np.ascontiguousarray(closely, bool)
-        if look.shape != shape[:1]:
-            raise ValueError(f"closely has shape {look.shape}, needs {shape[:1]}")
+        near, some = (_chosen(*named, shape[:1]) for named in (("closely", closely), ("looked", looked)))
         if not _add(
-            data, gain, mask, np.uint32(excluded), look, self.histogram, start, per_width,
+            data, gain, mask, np.flatnonzero(some), np.uint32(excluded), near, self.histogram, start, per_width,
             self.total, self.count, self.any_bits, self.stage_sum, self.stages, self.bad_bits, sums, counts,
         ):  # fmt: skip
             raise ValueError(f"gain stage {gain.max()}: needs 0 to {STAGES - 1}")
@@ -125,9 +127,16 @@ class CorrectedStatistics:
             return self.total / self.count
 
 
+def _chosen(name: str, choice: np.ndarray | None, shape: tuple[int, ...]) -> np.ndarray:
+    chosen = np.ones(shape, bool) if choice is None else np.ascontiguousarray(choice, bool)
+    if chosen.shape != shape:
+        raise ValueError(f"{name} has shape {chosen.shape}, needs {shape}")
+    return chosen
+
+
 @njit(nogil=True, cache=True)
 def _add(
-    data, gain, mask, excluded, closely, histogram, start, per_width,
+    data, gain, mask, frames, excluded, closely, histogram, start, per_width,
     total, count, any_bits, stage_sum, stages, bad_bits, sums, counts,
 ):  # fmt: skip
     """False, and sums that are of no use, if there is a gain stage that doesn't exist."""
@@ -138,7 +147,7 @@ def _add(
     bins = np.zeros(histogram.size + 1, np.int64)
     for a in range(0, pixels, TILE):
         b = min(a + TILE, pixels)
-        for n in range(data.shape[0]):
+        for n in frames:
             x, g, m = data[n, a:b], gain[n, a:b], mask[n, a:b]
             used, union = _select(x, m, excluded, values[: b - a], count[a:b], any_bits[a:b])
             counts[n] += used
@@ -172,25 +181,16 @@ def _select(data, mask, excluded, values, count, any_bits):
     return number, union
 
 
-@njit(nogil=True, cache=True)
+# The values are such that sums are exact, so their order may be what the compiler likes best.
+@njit(nogil=True, cache=True, fastmath={"reassoc"})
 def _add_values(values, total):
-    """Add to the totals; returns the sum of the values, in eight parts that add up side by side."""
+    """Add to the totals; returns the sum of the values."""
+    found = 0.0
     for i in range(values.size):
-        total[i] += np.float64(values[i])
-    s0 = s1 = s2 = s3 = s4 = s5 = s6 = s7 = 0.0
-    eights = values.size // 8 * 8
-    for i in range(0, eights, 8):
-        s0 += np.float64(values[i])
-        s1 += np.float64(values[i + 1])
-        s2 += np.float64(values[i + 2])
-        s3 += np.float64(values[i + 3])
-        s4 += np.float64(values[i + 4])
-        s5 += np.float64(values[i + 5])
-        s6 += np.float64(values[i + 6])
-        s7 += np.float64(values[i + 7])
-    for i in range(eights, values.size):
-        s0 += np.float64(values[i])
-    return s0 + s1 + s2 + s3 + s4 + s5 + s6 + s7
+        value = np.float64(values[i])
+        total[i] += value
+        found += value
+    return found
 
 
 @njit(nogil=True, cache=True)

@@ -47,6 +47,9 @@ class ChunksInOrder:
     def __init__(self, datasets: Mapping[str, h5py.Dataset]):
         self.keys = tuple(datasets)
         self._datasets = datasets
+        # Asked once: a file has thousands of frames, and HDF5's answers take as long as its writes.
+        self._shapes = {key: dataset.shape for key, dataset in datasets.items()}
+        self._ids = {key: dataset.id for key, dataset in datasets.items()}
         self._waiting: dict[int, Mapping[str, bytes]] = {}
         self._next = 0
 
@@ -59,16 +62,10 @@ class ChunksInOrder:
         chunks = self._waiting.pop(self._next, None)
         if chunks is None:
             return False
-        for key, dataset in self._datasets.items():
-            dataset.id.write_direct_chunk(self._place(self._next, dataset), chunks[key])
+        for key, dataset in self._ids.items():
+            dataset.write_direct_chunk(_place(self._next, self._shapes[key]), chunks[key])
         self._next += 1
         return True
-
-    @staticmethod
-    def _place(frame: int, dataset: h5py.Dataset) -> tuple[int, ...]:
-        """Where a frame begins in a dataset (train, frame of the train, ...) or (frame, ...)."""
-        outer = (frame,) if dataset.ndim == 3 else divmod(frame, dataset.shape[1])
-        return (*outer, 0, 0)
 
     def finish(self, frames: int) -> None:
         """Write what is left. CalibookError unless exactly that many frames are then in every dataset."""
@@ -77,3 +74,9 @@ class ChunksInOrder:
         for key, dataset in self._datasets.items():
             if self._waiting or dataset.id.get_num_chunks() != frames:
                 raise CalibookError(f"{dataset.file.filename}: {key} lacks frames")
+
+
+def _place(frame: int, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Where a frame begins in a dataset (train, frame of the train, ...) or (frame, ...)."""
+    outer = (frame,) if len(shape) == 3 else divmod(frame, shape[1])
+    return (*outer, 0, 0)

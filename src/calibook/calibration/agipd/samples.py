@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from calibook.calibration.agipd.correct import Shifts
+from calibook.calibration.tally import spread_evenly
 from calibook.detectors.agipd import ASIC_SHAPE, SIGNAL_PLANE
 from calibook.detectors.bad_pixels import INFORMATIONAL
 from calibook.kernels.bits import ALL
@@ -19,6 +20,8 @@ from calibook.kernels.frame_samples import PLANE_BINS, add_planes, chip_sums
 from calibook.runs.raw_file import Block, RawModuleFile
 
 SAMPLED_TRAINS = 8
+_CLOSELY = 1 << 23
+"""Samples, about, of their frames whose raw planes are counted: a picture shows no more."""
 KEPT_FRAMES = 2048
 """Frames whose shifts are kept chip by chip."""
 _EXCLUDED = int(ALL) & ~int(INFORMATIONAL)
@@ -56,17 +59,14 @@ class AgipdSamples:
         if not len(some):
             return
         planes = np.zeros_like(self._planes)
+        close = spread_evenly(entries, _CLOSELY / (len(self._sums) * raw.shape[2]))
         for n in some:
             place, image = self._place[entries[n]], slice(n, n + 1)
-            add_planes(raw[image], planes)
-            sums, good = chip_sums(
-                data[image].reshape(1, *self._shape),
-                mask[image].reshape(1, *self._shape),
-                ASIC_SHAPE,
-                _EXCLUDED,
-            )
-            self._sums[place], self._good[place] = sums[0], good[0]
-            self._stages[place] = np.bincount(gain[n], minlength=3)
+            if close[n]:
+                add_planes(raw[image], planes)
+            images = (array[image].reshape(1, *self._shape) for array in (data, gain, mask))
+            found = chip_sums(*images, ASIC_SHAPE, _EXCLUDED)
+            self._sums[place], self._good[place], self._stages[place] = (values[0] for values in found)
         with self._lock:
             self._planes += planes
 
@@ -80,7 +80,8 @@ class AgipdSamples:
         cell_ids: i8 (cell,), the memory cells that occur
         chip_signal: f4 (cell, chips), mean of good pixels; chip_bad: f4 (cell, chips),
             share of bad ones; cell_stages: f4 (cell, 3), share of gain stages; of sampled trains
-        planes: i8 (gain plane, signal plane), see `kernels.frame_samples`; of sampled trains
+        planes: i8 (gain plane, signal plane), see `kernels.frame_samples`; of some frames of
+            sampled trains
         raw_first: u2 (slow_scan, fast_scan), signal plane of the first frame [ADU]
         """
         ids, cell = np.unique(self._cell, return_inverse=True)
