@@ -135,7 +135,7 @@ def _of_requests() -> tuple[Figure, ...]:
     """What calibook adds to every verdict: from a request of which nothing was run."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        procedure = {"name": "nothing", "title": "", "detector": "", "path": "", "sha256": ""}
+        procedure = {"name": "nothing", "title": "", "detector": "", "path": "", "blake3": ""}
         plan = Plan([Task("nothing")]).to_dict()
         (folder / "nothing.summary.ipynb").touch()
         done = finish(Work(folder, {"procedure": procedure, "plan": plan, "parameters": {}}), report=False)

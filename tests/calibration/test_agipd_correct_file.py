@@ -22,7 +22,7 @@ from calibook.calibration.agipd.overview import combined_agipd, outlying_chips, 
 from calibook.detectors.agipd import AGIPD, double_size_pixels, signal_ranges
 from calibook.detectors.bad_pixels import INFORMATIONAL, BadPixels
 from calibook.errors import BadParameter
-from calibook.files import sha256
+from calibook.files import blake3
 from calibook.procedures.tasks import Task
 from calibook.simulation.agipd import simulate_run
 from calibook.simulation.agipd_settings import AgipdSettings
@@ -88,7 +88,7 @@ def test_neither_threads_nor_blocks_change_a_byte(simulated, result, tmp_path, m
         monkeypatch.setattr(workers, "BUFFERED_BYTES", frame * share)
         other = tmp_path / f"{number}.h5"
         found = corrected(simulated, other, threads=threads)
-        assert sha256(other) == sha256(path)
+        assert blake3(other) == blake3(path)
         assert found.keys() == expected.keys()
         for name in found.keys() - {"seconds"}:
             np.testing.assert_array_equal(found[name], expected[name], err_msg=name)

@@ -80,7 +80,7 @@ def test_put_list_show(type_in, npy, array, folder):
 
     code, out, _ = type_in("show", "1", "--json")
     shown = json.loads(out)
-    assert shown["sha256"] == c.sha256 and shown["problem"] == ""
+    assert shown["blake3"] == c.blake3 and shown["problem"] == ""
     assert [row["part"] for row in shown["statistics"]] == ["gain 0", "gain 1", "gain 2"]
     assert [row["mean"] for row in shown["statistics"]] == pytest.approx(array.mean((1, 2), dtype="f8"))
     assert "as it was put" in type_in("show", "1")[1]

@@ -9,7 +9,7 @@ import nbformat
 import pytest
 
 from calibook.cli.main import main
-from calibook.files import sha256
+from calibook.files import blake3
 from calibook.jobs.settings import SlurmSettings
 
 PARAMETERS = """
@@ -26,7 +26,7 @@ from calibook.procedures.tasks import Plan, Task, load_plan
 files = sorted(path.resolve() for path in Path(in_folder).glob("*.txt"))
 out = Path(out_folder).resolve()
 tasks = [Task(p.stem, inputs=[str(p)], outputs=[str(out / f"{p.stem}.h5")], constants=[0]) for p in files]
-constants = [{"calibration": "Offset", "pdu": "Unit_1", "id": 3, "begin": "2025-01-01", "sha256": "0" * 64}]
+constants = [{"calibration": "Offset", "pdu": "Unit_1", "id": 3, "begin": "2025-01-01", "blake3": "0" * 64}]
 made = Plan(tasks, facts={"files": str(len(files))}, constants=constants, space_mb=1)
 plan = load_plan(plan_file) if plan_file else made
 """
@@ -139,7 +139,7 @@ def test_reproduce(run, request_args, tmp_path, monkeypatch):
     (tmp_path / "raw" / "b.txt").unlink()
     assert run(*request_args, "--no-report")[0] == 0
     output = tmp_path / "proc" / "a.h5"
-    record, before = output.with_name("a.record.json"), sha256(output)
+    record, before = output.with_name("a.record.json"), blake3(output)
     code, out, _ = run("reproduce", record)
     assert code == 1
     assert "differs: constant Offset Unit_1 3" in out  # there is no such constant in any store
@@ -148,7 +148,7 @@ def test_reproduce(run, request_args, tmp_path, monkeypatch):
     output.unlink()
     code, out, _ = run("reproduce", record)
     assert (code, out) == (0, f"identical: {output}, put back in its place\n")
-    assert sha256(output) == before
+    assert blake3(output) == before
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ import pytest
 
 from calibook.constants import Condition, Constant, Store, load_pinned
 from calibook.errors import BadParameter, ConstantDamaged, StoreUnusable
-from calibook.files import sha256
+from calibook.files import blake3
 
 
 def test_put_gives_the_array_back(store, offset, facts):
@@ -89,7 +89,7 @@ def test_other_content_is_another_entry(store, offset, facts):
 def test_file_bytes_depend_on_the_constant_alone(tmp_path, offset, facts):
     files = [Store(tmp_path / name).put(offset, **facts).file for name in ("a", "b")]
     assert files[0].name != files[1].name
-    assert sha256(files[0]) == sha256(files[1])
+    assert blake3(files[0]) == blake3(files[1])
 
 
 def test_any_changed_byte_of_the_array_is_noticed(store, offset, facts):
@@ -157,10 +157,10 @@ def test_unreadable_files_are_damage(store, offset, facts, how):
 
 def test_putting_again_heals_a_missing_file(store, offset, facts):
     c = store.put(offset, **facts, description="words")
-    before = sha256(c.file)
+    before = blake3(c.file)
     c.file.unlink()
     assert store.put(offset, **facts) == c
-    assert sha256(c.file) == before and store.verify() == []
+    assert blake3(c.file) == before and store.verify() == []
 
 
 def test_pinned_constants_load_without_the_index(store, offset, facts):
@@ -169,8 +169,8 @@ def test_pinned_constants_load_without_the_index(store, offset, facts):
         file.unlink()
     assert np.array_equal(load_pinned(entry), offset)
     assert Constant.from_dict(entry).to_dict() | {"karabo_da": "JNGFR01"} == entry
-    del entry["sha256"]
-    with pytest.raises(BadParameter, match="sha256"):
+    del entry["blake3"]
+    with pytest.raises(BadParameter, match="blake3"):
         load_pinned(entry)
 
 

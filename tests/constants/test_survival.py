@@ -43,7 +43,7 @@ def test_eight_writers_lose_nothing(store, offset, facts):
     writers = [(put_several, (store.folder, barrier, i, offset, facts)) for i in range(WRITERS)]
     assert run_together(writers) == [0] * WRITERS
     entries = store.entries()
-    assert len(entries) == 1 + 3 * WRITERS == len({c.sha256 for c in entries})
+    assert len(entries) == 1 + 3 * WRITERS == len({c.blake3 for c in entries})
     assert {c.path for c in entries} == files_in(store)
     assert store.verify() == [] and not list(store.folder.rglob("*.part"))
     # The names carry the order in which constants were put.

@@ -15,7 +15,7 @@ import h5py
 import numpy as np
 import psutil
 
-from calibook.files import read_json, sha256
+from calibook.files import blake3, read_json
 from calibook.jobs.local import run_local
 from calibook.jobs.request import make_request
 from calibook.procedures.notebook import find_procedures
@@ -152,8 +152,8 @@ def images(path: Path) -> dict[str, np.ndarray]:
 
 
 def hashes(folder: Path, pattern: str = "CORR-*.h5") -> dict[str, str]:
-    """SHA-256 of the files of a folder, by name."""
-    return {path.name: sha256(path) for path in sorted(folder.glob(pattern))}
+    """BLAKE3 of the files of a folder, by name."""
+    return {path.name: blake3(path) for path in sorted(folder.glob(pattern))}
 
 
 def kill_tree(process: psutil.Popen) -> None:

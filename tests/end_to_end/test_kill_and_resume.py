@@ -33,7 +33,7 @@ class Undisturbed:
 
     raw: Path
     store: Path
-    sha256: dict[str, str]
+    blake3: dict[str, str]
     sizes: dict[str, int]
     seconds: float
 
@@ -111,12 +111,12 @@ def check_resumed(undisturbed: Undisturbed, out: Path) -> None:
     """Whole files alone bear final names; resumed, all files are those of the undisturbed run."""
     left, parts = hashes(out), len(list(out.glob(".*.part")))
     print(f"the kill left {len(left)} files and {parts} parts")
-    assert left.items() <= undisturbed.sha256.items()
+    assert left.items() <= undisturbed.blake3.items()
     if list(out.glob("calibook/*/plan.json")):
         calibook("resume", work_folder(out), "--no-report", store=undisturbed.store)
     else:  # killed while it planned: there is nothing to resume, so the command is given again
         assert request(undisturbed.raw, undisturbed.store, out).wait() == 0
-    assert hashes(out) == undisturbed.sha256
+    assert hashes(out) == undisturbed.blake3
     assert not list(out.rglob("*.part"))
     assert ": 2 done" in calibook("status", work_folder(out)).out
     shutil.rmtree(out)

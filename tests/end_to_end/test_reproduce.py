@@ -10,7 +10,7 @@ import h5py
 import pytest
 from commands import calibook, corrected_file, work_folder
 
-from calibook.files import read_json, sha256
+from calibook.files import blake3, read_json
 from calibook.procedures.notebook import notebooks_root
 
 
@@ -75,11 +75,11 @@ def spoiled(mine):
 
 
 def test_a_lost_file_comes_back_with_every_byte(mine):
-    before = sha256(mine.corrected)
+    before = blake3(mine.corrected)
     others = sorted(path.name for path in mine.corrected.parent.iterdir())
     mine.corrected.unlink()
     assert "identical" in mine.reproduce()
-    assert sha256(mine.corrected) == before
+    assert blake3(mine.corrected) == before
     assert sorted(path.name for path in mine.corrected.parent.iterdir()) == others
     done = calibook("status", work_folder(mine.folder / "proc"))
     assert "1 done" in done.out
@@ -119,9 +119,9 @@ def test_another_notebook_is_named(mine, spoiled):
 def test_all_that_differs_is_named_at_once_and_nothing_is_written(mine, spoiled):
     spoiled(mine.offset, Path.unlink)
     spoiled(mine.raw, Path.unlink)
-    before = sha256(mine.corrected)
+    before = blake3(mine.corrected)
     said = mine.reproduce(expect=1)
     assert f"differs: input {mine.raw}" in said
     assert "differs: constant Offset10Hz" in said
     assert "was not made again" in said
-    assert sha256(mine.corrected) == before
+    assert blake3(mine.corrected) == before

@@ -61,10 +61,10 @@ def test_record_says_from_what_the_file_was_made(ask, raw, tmp_path):
     record = read_json(record_path(output))
     assert output.read_text() == "HELLO"
     assert (record["output"], record["size"]) == (str(output), 5)
-    assert record["sha256"] == hash_input(str(output)).sha256
+    assert record["blake3"] == hash_input(str(output)).blake3
     [source] = record["inputs"]
     assert source == vars(hash_input(str(raw / "a.txt")))
-    assert record["procedure"]["sha256"] == hash_input(str(work.notebook)).sha256
+    assert record["procedure"]["blake3"] == hash_input(str(work.notebook)).blake3
     assert record["parameters"]["in_folder"] == str(raw)
     assert record["attempts"] == 1
     assert {"calibook", "python", "numpy", "hdf5"} <= set(record["software"])

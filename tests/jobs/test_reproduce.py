@@ -43,7 +43,7 @@ def test_what_is_there_is_left_alone(output):
 
 def test_other_bytes_and_other_versions_are_told(output):
     record = read_json(record_path(output))
-    record["sha256"] = "0" * 64
+    record["blake3"] = "0" * 64
     record["software"]["numpy"] = "0.1"
     write_json(record_path(output), record)
     found = reproduce(record_path(output), all_good)
@@ -56,7 +56,7 @@ def test_what_differs_is_named_and_nothing_is_made(output, raw, capitals, monkey
         raise ConstantDamaged("its content is not what was put")
 
     record = read_json(record_path(output))
-    record["constants"] = [{"calibration": "Offset10Hz", "pdu": "Unit_1", "id": 12, "sha256": "0"}]
+    record["constants"] = [{"calibration": "Offset10Hz", "pdu": "Unit_1", "id": 12, "blake3": "0"}]
     write_json(record_path(output), record)
     output.unlink()
     (raw / "a.txt").write_text("other word")  # of the same size
@@ -77,7 +77,7 @@ def test_what_differs_is_named_and_nothing_is_made(output, raw, capitals, monkey
     ]
 
 
-@pytest.mark.parametrize("content", ["", "[]", '{"version": 1}', '{"version": 2, "output": "/x"}'])
+@pytest.mark.parametrize("content", ["", "[]", '{"version": 2}', '{"version": 1, "output": "/x"}'])
 def test_what_is_no_record(tmp_path, content):
     path = tmp_path / "a.record.json"
     path.write_text(content)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 
 import pytest
+from blake3 import blake3
 
 from calibook.errors import BadInput
 from calibook.procedures.notebook import broken_procedures, find_procedures, notebooks_root, read_procedure
@@ -20,7 +20,7 @@ def test_what_a_notebook_tells(make_notebook):
     assert procedure.has_plan
     assert list(procedure.parameters) == ["run", "plan_file", "task"]
     assert list(procedure.user_parameters) == ["run"]
-    assert procedure.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
+    assert procedure.blake3 == blake3(path.read_bytes()).hexdigest()
     assert procedure.summary is None
     summary = make_notebook(CELL, name="add.summary.ipynb")
     assert procedure.summary == summary

@@ -163,7 +163,7 @@ def constants(modules: int = 2) -> list[dict]:
             "id": 1000 + 10 * module + place,
             "begin": f"2024-03-0{module % 8 + 1}T12:00:00.000000+00:00",
             "end": None,
-            "sha256": f"{place}{module}" * 32,
+            "blake3": f"{place}{module}" * 32,
         }
         for module in range(modules)
         for place, calibration in enumerate(

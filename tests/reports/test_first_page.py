@@ -55,7 +55,7 @@ def test_few_constants_stand_one_by_one(tmp_path):
     page = first_page(samples.content(tmp_path, 0, modules=2))
     assert len(page["constants"]["rows"]) == 10
     assert page["all_constants"] is None
-    assert page["constants"]["heads"] == ["Calibration", "Unit", "ID", "Valid from", "SHA-256"]
+    assert page["constants"]["heads"] == ["Calibration", "Unit", "ID", "Valid from", "BLAKE3"]
 
 
 def test_many_constants_are_summed_up_and_complete_at_the_end(tmp_path):

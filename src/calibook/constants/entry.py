@@ -40,7 +40,7 @@ class Constant:
     begin, end: validity, ISO 8601 UTC with milliseconds; end None for open
     store, path: absolute root of the store, file relative to it
     dataset: group inside the file; the array is its member `data`
-    sha256: hash of dtype, shape, dims and the array's bytes
+    blake3: hash of dtype, shape, dims and the array's bytes
     dims: names of the array's axes as stored
     conditions: sorted by name
     raw_location: the raw data it was made from, free text
@@ -55,7 +55,7 @@ class Constant:
     store: str
     path: str
     dataset: str
-    sha256: str
+    blake3: str
     dims: tuple[str, ...]
     shape: tuple[int, ...]
     dtype: str

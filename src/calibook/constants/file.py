@@ -17,12 +17,13 @@ from typing import Any
 
 import h5py
 import numpy as np
+from blake3 import blake3
 
 from calibook.constants.entry import Condition, Constant
 from calibook.errors import BadInput, BadParameter, ConstantDamaged
 
 # Fields that are attributes of the group; an open end is an empty text.
-_ATTRIBUTES = ("calibration", "pdu", "detector_type", "begin", "end", "sha256", "description", "raw_location")
+_ATTRIBUTES = ("calibration", "pdu", "detector_type", "begin", "end", "blake3", "description", "raw_location")
 
 
 def folder_of(detector_type: str, pdu: str) -> Path:
@@ -42,17 +43,17 @@ def storable(array: Any) -> np.ndarray:
     return np.ascontiguousarray(array, array.dtype.newbyteorder("<"))
 
 
-def content_sha256(array: np.ndarray, dims: Sequence[str]) -> str:
+def content_hash(array: np.ndarray, dims: Sequence[str]) -> str:
     """Hash over dtype, shape, axis names and bytes in C order, as hexadecimal text."""
-    digest = hashlib.sha256(json.dumps([array.dtype.str, list(array.shape), list(dims)]).encode())
-    digest.update(np.ascontiguousarray(array).data)
+    digest = blake3(json.dumps([array.dtype.str, list(array.shape), list(dims)]).encode())
+    digest.update(np.ascontiguousarray(array).reshape(-1).view("u1").data)
     return digest.hexdigest()
 
 
 def identity(constant: Constant) -> str:
     """Hash of all that makes two constants the same: content, unit, calibration, conditions, validity."""
     conditions = [[c.name, c.value, c.lower, c.upper] for c in constant.conditions]
-    parts = [constant.sha256, constant.pdu, constant.calibration, conditions, constant.begin, constant.end]
+    parts = [constant.blake3, constant.pdu, constant.calibration, conditions, constant.begin, constant.end]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
@@ -123,7 +124,7 @@ def load_checked(constant: Constant) -> np.ndarray:
         found, array = read_file(Path(constant.store), constant.path)
     except BadInput as error:
         raise ConstantDamaged(f"{constant}: file {error.file}: {error.why}") from error
-    if content_sha256(array, found.dims) != constant.sha256:
+    if content_hash(array, found.dims) != constant.blake3:
         what = _differences(constant, found, ("dtype", "shape", "dims")) or ["the array's content"]
     else:
         what = _differences(constant, found, (*_ATTRIBUTES, "dataset", "conditions"))

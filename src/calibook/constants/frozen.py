@@ -17,10 +17,10 @@ def names(folder: Path) -> list[str]:
 
 
 def members(folder: Path, name: str) -> dict[str, str]:
-    """{file relative to the store: sha256} of a frozen set."""
+    """{file relative to the store: blake3} of a frozen set."""
     path = folder / "frozen" / f"{checked_name('frozen set', name)}.json"
     try:
-        return {entry["path"]: entry["sha256"] for entry in read_json(path)["constants"]}
+        return {entry["path"]: entry["blake3"] for entry in read_json(path)["constants"]}
     except FileNotFoundError:
         raise BadParameter(f"frozen set {name!r} is unknown; {known_names(name, names(folder))}") from None
     except (ValueError, KeyError, TypeError) as error:
@@ -36,10 +36,10 @@ def freeze(folder: Path, name: str, constants: Sequence[Constant]) -> None:
     checked_name("frozen set", name)
     if not constants:
         raise BadParameter(f"frozen set {name!r} would be empty")
-    wanted = {c.path: c.sha256 for c in constants}
+    wanted = {c.path: c.blake3 for c in constants}
     if name in names(folder):
         if members(folder, name) != wanted:
             raise BadParameter(f"frozen set {name!r} exists and never changes; choose another name")
         return
-    listed = [{"path": path, "sha256": wanted[path]} for path in sorted(wanted)]
+    listed = [{"path": path, "blake3": wanted[path]} for path in sorted(wanted)]
     write_json(folder / "frozen" / f"{name}.json", {"name": name, "constants": listed})

@@ -22,7 +22,7 @@ from calibook.constants.file import identity
 from calibook.errors import BadParameter, ConstantDamaged, StoreUnusable
 
 FILE_NAME = "index.sqlite"
-SCHEMA = 1
+SCHEMA = 2
 BUSY_SECONDS = 120.0
 
 log = logging.getLogger(__name__)
@@ -38,7 +38,7 @@ CREATE TABLE constant (
     "begin" TEXT NOT NULL,
     "end" TEXT,
     dataset TEXT NOT NULL,
-    sha256 TEXT NOT NULL,
+    blake3 TEXT NOT NULL,
     dims TEXT NOT NULL,
     shape TEXT NOT NULL,
     dtype TEXT NOT NULL,
@@ -49,7 +49,7 @@ CREATE TABLE constant (
 _CREATE_SEARCH = "CREATE INDEX by_unit ON constant (pdu, calibration)"
 _AS_IS = (
     *("id", "path", "calibration", "pdu", "detector_type", "begin", "end"),
-    *("dataset", "sha256", "dtype", "description", "raw_location"),
+    *("dataset", "blake3", "dtype", "description", "raw_location"),
 )
 _AS_JSON = ("dims", "shape", "conditions")
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from calibook.constants import index
 from calibook.constants.entry import Constant
-from calibook.constants.file import content_sha256, folder_of, identity, read_file
+from calibook.constants.file import content_hash, folder_of, identity, read_file
 from calibook.errors import BadInput, ConstantDamaged
 from calibook.files import PART_SUFFIX
 
@@ -47,7 +47,7 @@ def unindexed_like(db: sqlite3.Connection, folder: Path, draft: Constant) -> Con
 def checked_file(folder: Path, path: str) -> Constant:
     """What a file describes (id 0); BadInput if its array is not the one that was written."""
     found, array = read_file(folder, path)
-    if content_sha256(array, found.dims) != found.sha256:
+    if content_hash(array, found.dims) != found.blake3:
         raise BadInput(folder / path, "the array's content is not what was put")
     return found
 

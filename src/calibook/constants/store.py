@@ -15,7 +15,7 @@ import numpy as np
 from calibook.constants import frozen as frozen_files
 from calibook.constants import index, matching, rebuild, units
 from calibook.constants.entry import Condition, Constant, checked_conditions, checked_dims
-from calibook.constants.file import content_sha256, folder_of, identity, load_checked, storable, write_file
+from calibook.constants.file import content_hash, folder_of, identity, load_checked, storable, write_file
 from calibook.constants.names import checked_name, checked_text, utc_text
 from calibook.errors import BadParameter, ConstantDamaged
 from calibook.files import part_path, put_in_place
@@ -99,7 +99,7 @@ class Store:
             store=str(self.folder),
             path="",
             dataset=f"/{pdu}/{calibration}/0",
-            sha256=content_sha256(array, dims),
+            blake3=content_hash(array, dims),
             dims=dims,
             shape=array.shape,
             dtype=array.dtype.str,
@@ -175,7 +175,7 @@ class Store:
         if not frozen:
             return found
         inside = frozen_files.members(self.folder, frozen)
-        return [c for c in found if inside.get(c.path) == c.sha256]
+        return [c for c in found if inside.get(c.path) == c.blake3]
 
     def get(self, id: int) -> Constant:
         """The entry with this id; BadParameter if there is none."""
@@ -250,7 +250,7 @@ class Store:
                 load_checked(constant)
             except ConstantDamaged as error:
                 problems.append(str(error))
-        known = {c.path: c.sha256 for c in constants}
+        known = {c.path: c.blake3 for c in constants}
         for name in frozen_files.names(self.folder):
             try:
                 inside = frozen_files.members(self.folder, name)

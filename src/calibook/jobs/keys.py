@@ -25,9 +25,9 @@ def digest(content: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def request_id(notebook_sha256: str, parameters: Mapping[str, Any], plan: Plan) -> str:
+def request_id(notebook_hash: str, parameters: Mapping[str, Any], plan: Plan) -> str:
     """Identity of a request."""
-    return digest([notebook_sha256, without_reserved(parameters), plan.to_dict()])
+    return digest([notebook_hash, without_reserved(parameters), plan.to_dict()])
 
 
 class TaskKeys:
@@ -36,8 +36,8 @@ class TaskKeys:
     What tasks have in common is hashed once, as there may be thousands.
     """
 
-    def __init__(self, notebook_sha256: str, parameters: Mapping[str, Any], plan: Plan):
-        self._shared = digest([notebook_sha256, without_reserved(parameters), plan.conditions])
+    def __init__(self, notebook_hash: str, parameters: Mapping[str, Any], plan: Plan):
+        self._shared = digest([notebook_hash, without_reserved(parameters), plan.conditions])
         self._constants = [digest(constant) for constant in plan.constants]
 
     def of(self, task: Task) -> str:

@@ -21,7 +21,7 @@ from calibook.procedures.tasks import Task
 if TYPE_CHECKING:
     from calibook.jobs.state import Attempt
 
-RECORD_VERSION = 1
+RECORD_VERSION = 2
 TASK_RECORD = "record.json"
 
 
@@ -35,7 +35,7 @@ class InputFile:
     path: str
     size: int
     mtime_ns: int
-    sha256: str
+    blake3: str
 
     @property
     def unchanged(self) -> bool:
@@ -44,7 +44,7 @@ class InputFile:
             now = os.stat(self.path)  # noqa: PTH116 - thousands of them
             if now.st_size != self.size:
                 return False
-            return now.st_mtime_ns == self.mtime_ns or files.sha256(self.path) == self.sha256
+            return now.st_mtime_ns == self.mtime_ns or files.blake3(self.path) == self.blake3
         except OSError:
             return False
 
@@ -58,13 +58,13 @@ def hash_input(path: str) -> InputFile:
     """
     try:
         before = Path(path).stat()
-        sha256 = files.sha256(path)
+        blake3 = files.blake3(path)
         after = Path(path).stat()
     except OSError as error:
         raise BadInput(path, error.strerror or repr(error)) from error
     if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
         raise BadInput(path, "changed while it was read")
-    return InputFile(path, before.st_size, before.st_mtime_ns, sha256)
+    return InputFile(path, before.st_size, before.st_mtime_ns, blake3)
 
 
 def refuse_changed(inputs: Sequence[InputFile]) -> None:
@@ -126,7 +126,7 @@ def write_records(
     outputs = []
     for output in task.outputs:
         path = Path(output)
-        entry = {"output": output, "size": path.stat().st_size, "sha256": files.sha256(path)}
+        entry = {"output": output, "size": path.stat().st_size, "blake3": files.blake3(path)}
         files.write_json(record_path(path), {**entry, **common})
         outputs.append(entry)
     # Read for every task by whoever asks how far a request is: short, the rest is said beside the outputs.
@@ -183,7 +183,7 @@ def outputs_match(work: Work, task: Task) -> int:
     if not is_done(work, task):
         return 0
     record = _read(work.plan.task_folder(task) / TASK_RECORD)
-    same = all(files.sha256(entry["output"]) == entry["sha256"] for entry in record["outputs"])
+    same = all(files.blake3(entry["output"]) == entry["blake3"] for entry in record["outputs"])
     return record["attempts"] if same else 0
 
 

@@ -63,7 +63,7 @@ def reproduce(record: Path | str, check_constant: CheckConstant) -> Reproduction
         made, failure = _make(content, notebook, folder)
         if failure:
             return Reproduction(output, False, [failure], notes)
-        if files.sha256(made) != content["sha256"]:
+        if files.blake3(made) != content["blake3"]:
             return Reproduction(output, False, [f"{output.name}: its bytes differ"], notes)
         return _put_back(content, made, notes)
 
@@ -74,7 +74,7 @@ def _find_notebook(procedure: Mapping[str, str]) -> tuple[Path | None, list[str]
     packaged = notebooks_root() / procedure["detector"] / path.name
     there = [p for p in ([path, packaged] if procedure["detector"] else [path]) if p.is_file()]
     for candidate in there:
-        if files.sha256(candidate) == procedure["sha256"]:
+        if files.blake3(candidate) == procedure["blake3"]:
             return candidate, []
     if there:
         return None, [f"notebook {there[0]}: it was changed since"]
@@ -86,7 +86,7 @@ def _changed_inputs(content: Mapping[str, Any]) -> list[str]:
     for entry in content["inputs"]:
         path = Path(entry["path"])
         try:
-            if path.stat().st_size != entry["size"] or files.sha256(path) != entry["sha256"]:
+            if path.stat().st_size != entry["size"] or files.blake3(path) != entry["blake3"]:
                 found.append(f"input {path}: its content was changed since")
         except OSError as error:
             found.append(f"input {path}: {error.strerror}")
@@ -190,7 +190,7 @@ def _put_back(content: Mapping[str, Any], made: Path, notes: list[str]) -> Repro
     """Put the new file where the output was, if nothing is there now."""
     output = Path(content["output"])
     if output.exists():
-        if files.sha256(output) != content["sha256"]:
+        if files.blake3(output) != content["blake3"]:
             notes = [
                 *notes,
                 f"{output} has other bytes than its record says; remove it and reproduce again",

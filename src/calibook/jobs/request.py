@@ -32,7 +32,7 @@ class Request:
     """
 
     procedure: Procedure
-    notebook_sha256: str
+    notebook_hash: str
     values: Mapping[str, Any]
     plan: Plan
     id: str
@@ -51,7 +51,7 @@ class Request:
             "detector": self.procedure.detector,
             "name": self.procedure.name,
             "title": self.procedure.title,
-            "sha256": self.notebook_sha256,
+            "blake3": self.notebook_hash,
         }
         content = {
             "version": PLAN_VERSION,
@@ -79,7 +79,7 @@ class Request:
         if self.continues:
             return open_work(self.folder)
         _copy(self.procedure.path, work.notebook)
-        if files.sha256(work.notebook) != self.notebook_sha256:
+        if files.blake3(work.notebook) != self.notebook_hash:
             raise BadInput(self.procedure.path, "was edited just now; give the command again")
         files.write_json(work.plan_file, work.content)  # last: where it is, all is
         return work
@@ -105,14 +105,14 @@ def make_request(
         a folder can't be written, the disk is too small, ...
     CalibookError: whatever the procedure's own plan raises
     """
-    sha256 = procedure.sha256
+    blake3 = procedure.blake3
     values = without_reserved(values)
     plan = make_plan(procedure, values)
-    identity = request_id(sha256, values, plan)
+    identity = request_id(blake3, values, plan)
     folder = Path(work_folder) if work_folder else _default_folder(procedure, values, identity)
     folder = folder.resolve()
     plan = Plan(**{**vars(plan), "folder": str(folder)})
-    request = Request(procedure, sha256, values, plan, identity, folder)
+    request = Request(procedure, blake3, values, plan, identity, folder)
     _refuse_other_request(request)
     checks.check_plan(plan)
     checks.check_folders(plan)

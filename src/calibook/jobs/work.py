@@ -22,7 +22,7 @@ from calibook.errors import BadParameter
 from calibook.jobs.keys import TaskKeys
 from calibook.procedures.tasks import Plan, Task, plan_from_dict
 
-PLAN_VERSION = 1
+PLAN_VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class Work:
 
     @property
     def procedure(self) -> Mapping[str, str]:
-        """path, detector, name, title and sha256 of the procedure's notebook."""
+        """path, detector, name, title and blake3 of the procedure's notebook."""
         return self.content["procedure"]
 
     @property
@@ -94,7 +94,7 @@ class Work:
 
     @cached_property
     def _keys(self) -> TaskKeys:
-        return TaskKeys(self.procedure["sha256"], self.parameters, self.plan)
+        return TaskKeys(self.procedure["blake3"], self.parameters, self.plan)
 
 
 def open_work(folder: Path | str) -> Work:

@@ -100,8 +100,9 @@ class CorrectedStatistics:
         start, per_width = (tuple(a.astype(np.float32)) for a in (self.bin_start, 1 / self.bin_width))
         near, some = (_chosen(*named, shape[:1]) for named in (("closely", closely), ("looked", looked)))
         if not _add(
-            data, gain, mask, np.flatnonzero(some), np.uint32(excluded), near, self.histogram, start, per_width,
-            self.total, self.count, self.any_bits, self.stage_sum, self.stages, self.bad_bits, sums, counts,
+            data, gain, mask, np.flatnonzero(some), np.uint32(excluded), near, self.histogram, start,
+            per_width, self.total, self.count, self.any_bits, self.stage_sum, self.stages, self.bad_bits,
+            sums, counts,
         ):  # fmt: skip
             raise ValueError(f"gain stage {gain.max()}: needs 0 to {STAGES - 1}")
         return sums, counts

@@ -53,9 +53,9 @@ class Procedure:
     has_plan: bool = False
 
     @property
-    def sha256(self) -> str:
-        """SHA-256 of the notebook file as it is now."""
-        return files.sha256(self.path)
+    def blake3(self) -> str:
+        """BLAKE3 of the notebook file as it is now."""
+        return files.blake3(self.path)
 
     @property
     def summary(self) -> Path | None:

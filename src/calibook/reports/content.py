@@ -35,7 +35,7 @@ class ReportContent:
     facts: what was run (detector, run, times, ...): name to value
     conditions: operating conditions of the detector, names with units: name to value
     constants: constants used, each with any of the keys calibration, pdu,
-        karabo_da, id, begin, end, sha256
+        karabo_da, id, begin, end, blake3
     verdict: quality figures, None when there are none
     unusual: (task, state, cause in one line) of what failed, was retried or slow
     chapters: notebooks in the order they are shown

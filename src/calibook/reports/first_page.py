@@ -30,7 +30,7 @@ _CONSTANT_COLUMNS = {
     "id": "ID",
     "begin": "Valid from",
     "end": "Valid to",
-    "sha256": "SHA-256",
+    "blake3": "BLAKE3",
 }
 
 
@@ -170,7 +170,7 @@ def _constant(constant: dict[str, Any]) -> dict[str, str]:
         "id": known.get("id", "")[:16],
         "begin": date(known.get("begin", "")),
         "end": date(known.get("end", "")),
-        "sha256": known.get("sha256", "")[:12],
+        "blake3": known.get("blake3", "")[:12],
     }
 
 

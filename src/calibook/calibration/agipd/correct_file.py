@@ -82,4 +82,5 @@ def warm_up() -> None:
         correct_agipd_frames(raw, np.arange(frames), correction, data, gain, mask, shape)
     Tally(shape, ((0.0, 1.0),) * stages, frames).add(np.arange(frames), data, gain, mask)
     add_planes(raw, np.zeros((PLANE_BINS, PLANE_BINS), "i8"))
-    chip_sums(*(array.reshape(-1, *shape) for array in (data, gain, mask)), ASIC_SHAPE, int(ALL))
+    x, g, m = (array.reshape(-1, *shape) for array in (data, gain, mask))
+    chip_sums(x, g, m, ASIC_SHAPE, int(ALL))

@@ -64,8 +64,8 @@ class AgipdSamples:
             place, image = self._place[entries[n]], slice(n, n + 1)
             if close[n]:
                 add_planes(raw[image], planes)
-            images = (array[image].reshape(1, *self._shape) for array in (data, gain, mask))
-            found = chip_sums(*images, ASIC_SHAPE, _EXCLUDED)
+            x, g, m = (array[image].reshape(1, *self._shape) for array in (data, gain, mask))
+            found = chip_sums(x, g, m, ASIC_SHAPE, _EXCLUDED)
             self._sums[place], self._good[place], self._stages[place] = (values[0] for values in found)
         with self._lock:
             self._planes += planes
