@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from calibook.constants import as_used, load_pinned
+from calibook.constants import as_used, load_pinned, seen_as_used
 from calibook.detectors.base import Detector
 from calibook.errors import BadInput, NoConstants
 from calibook.procedures.tasks import Plan, Task
@@ -17,22 +17,26 @@ class TaskConstants(Mapping[str, np.ndarray]):
     """{calibration: array (cell, gain, slow_scan, fast_scan)}, read and checked whenever asked for.
 
     Nothing is kept: those of hundreds of memory cells together would not fit
-    into a task's memory. Raises NoConstants at once if the plan found a required
+    into a task's memory.
+
+    mapped: arrays are views of the files, not copies: for who copies a part at a time
+
+    Raises NoConstants at once if the plan found a required
     one missing; when read, ConstantDamaged if a file is not what was put, and
     BadInput for one of another detector's shape.
     """
 
-    def __init__(self, plan: Plan, task: Task, detector: Detector):
+    def __init__(self, plan: Plan, task: Task, detector: Detector, *, mapped: bool = False):
         missing = task.about.get("missing_constants", {})
         if missing:
             raise NoConstants(
                 f"{task.name}: " + "; ".join(f"{calibration}: {why}" for calibration, why in missing.items())
             )
-        self._detector = detector
+        self._detector, self._mapped = detector, mapped
         self._entries = {entry["calibration"]: entry for entry in plan.constants_of(task)}
 
     def __getitem__(self, calibration: str) -> np.ndarray:
-        return _load(self._entries[calibration], self._detector)
+        return _load(self._entries[calibration], self._detector, self._mapped)
 
     def __contains__(self, calibration: object) -> bool:
         return calibration in self._entries
@@ -49,8 +53,9 @@ def load_constants(plan: Plan, task: Task, detector: Detector) -> dict[str, np.n
     return dict(TaskConstants(plan, task, detector))
 
 
-def _load(entry: Mapping[str, Any], detector: Detector) -> np.ndarray:
-    array = as_used(load_pinned(entry), entry["dims"])
+def _load(entry: Mapping[str, Any], detector: Detector, mapped: bool) -> np.ndarray:
+    stored, dims = load_pinned(entry, mapped=mapped), entry["dims"]
+    array = seen_as_used(stored, dims) if mapped else as_used(stored, dims)
     if array.shape[2:] != detector.module_shape:
         raise BadInput(
             entry["path"],

@@ -12,7 +12,7 @@ from calibook.errors import BadParameter
 STORED_DIMS = ("fast_scan", "slow_scan", "cell", "gain")
 USED_DIMS = ("cell", "gain", "slow_scan", "fast_scan")
 _NEEDED = ("fast_scan", "slow_scan")
-_ROWS = 16
+_ROWS = 8
 
 
 def as_stored(
@@ -27,7 +27,7 @@ def as_stored(
     """
     if "quantity" in stored_dims:
         dims = ["quantity" if name == "gain" else name for name in dims]
-    return _ordered(array, dims, stored_dims, dtype)
+    return contiguous(_ordered(array, dims, stored_dims), dtype)
 
 
 def as_used(array: np.ndarray, dims: Sequence[str]) -> np.ndarray:
@@ -36,6 +36,11 @@ def as_used(array: np.ndarray, dims: Sequence[str]) -> np.ndarray:
     Missing cell and gain axes get length 1; slow_scan and fast_scan must be there.
     An axis `quantity`, of constants that have several per pixel, takes the place of gain.
     """
+    return contiguous(seen_as_used(array, dims))
+
+
+def seen_as_used(array: np.ndarray, dims: Sequence[str]) -> np.ndarray:
+    """The array as `as_used` gives it, but a view: nothing is copied, and values lie as they lay."""
     dims = ["gain" if name == "quantity" and "gain" not in dims else name for name in dims]
     missing = [name for name in _NEEDED if name not in dims]
     if missing:
@@ -43,9 +48,7 @@ def as_used(array: np.ndarray, dims: Sequence[str]) -> np.ndarray:
     return _ordered(array, dims, USED_DIMS)
 
 
-def _ordered(
-    array: np.ndarray, dims: Sequence[str], wanted: Sequence[str], dtype: str | None = None
-) -> np.ndarray:
+def _ordered(array: np.ndarray, dims: Sequence[str], wanted: Sequence[str]) -> np.ndarray:
     array = np.asarray(array)
     names = checked_dims(dims, array.shape)
     unknown = [name for name in names if name not in wanted]
@@ -53,12 +56,12 @@ def _ordered(
         raise BadParameter(f"axis {unknown[0]!r} is unknown; the axes are {', '.join(wanted)}")
     present = [name for name in wanted if name in names]
     ordered = array.transpose([names.index(name) for name in present])
-    shape = [array.shape[names.index(name)] if name in names else 1 for name in wanted]
-    return _copied(ordered, dtype).reshape(shape)
+    lacking = tuple(axis for axis, name in enumerate(wanted) if name not in names)
+    return np.expand_dims(ordered, lacking)
 
 
-def _copied(ordered: np.ndarray, dtype: str | None) -> np.ndarray:
-    """A C-contiguous copy, made some rows at a time.
+def contiguous(ordered: np.ndarray, dtype: str | None = None) -> np.ndarray:
+    """The array C-contiguous; if it has to be copied, that is done some rows at a time.
 
     A plain copy of an array with turned axes jumps through all of it for each row, and has
     lost what it fetched beside a value when the next row needs it.

@@ -70,8 +70,10 @@ def write_file(path: Path, constant: Constant, array: np.ndarray) -> None:
             value.attrs["lower_deviation"], value.attrs["upper_deviation"] = c.lower, c.upper
 
 
-def read_file(store: Path, path: str) -> tuple[Constant, np.ndarray]:
+def read_file(store: Path, path: str, *, mapped: bool = False) -> tuple[Constant, np.ndarray]:
     """The constant a file describes (its id is 0) and its array.
+
+    mapped: the array is the file itself, read-only, if it is stored as NumPy has it
 
     Raises BadInput if the file can't be read or is not a constant's.
     """
@@ -83,7 +85,7 @@ def read_file(store: Path, path: str) -> tuple[Constant, np.ndarray]:
             dataset = f"/{pdu}/{calibration}/0"
             group = f[dataset]
             data = group["data"]
-            array = data[()]
+            array = _mapped(file, data) if mapped else data[()]
             facts = {name: str(group.attrs[name]) for name in _ATTRIBUTES}
             dims = tuple(str(name) for name in data.attrs["dims"])
             conditions = tuple(
@@ -101,6 +103,12 @@ def read_file(store: Path, path: str) -> tuple[Constant, np.ndarray]:
     return constant, array
 
 
+def _mapped(file: Path, data: h5py.Dataset) -> np.ndarray:
+    """The dataset's place in its file, where it has one; else a copy. Files of the store never change."""
+    place = None if data.chunks or not data.dtype.isnative or data.external else data.id.get_offset()
+    return data[()] if place is None else np.memmap(file, data.dtype, "r", place, data.shape)
+
+
 def _only(group: h5py.Group) -> str:
     """Name of a group's only member."""
     (name,) = group
@@ -115,13 +123,15 @@ def _condition(name: str, dataset: h5py.Dataset) -> Condition:
     )
 
 
-def load_checked(constant: Constant) -> np.ndarray:
+def load_checked(constant: Constant, *, mapped: bool = False) -> np.ndarray:
     """The constant's array, after comparing the whole file with the entry.
+
+    mapped: as in `read_file`
 
     Raises ConstantDamaged, naming the constant, the file and what differs.
     """
     try:
-        found, array = read_file(Path(constant.store), constant.path)
+        found, array = read_file(Path(constant.store), constant.path, mapped=mapped)
     except BadInput as error:
         raise ConstantDamaged(f"{constant}: file {error.file}: {error.why}") from error
     if content_hash(array, found.dims) != constant.blake3:
@@ -140,10 +150,12 @@ def _differences(put: Constant, found: Constant, names: Sequence[str]) -> list[s
     return [f"{name} (was {a!r}, is {b!r})" for name, a, b in pairs if a != b]
 
 
-def load_pinned(entry: Mapping[str, Any]) -> np.ndarray:
+def load_pinned(entry: Mapping[str, Any], *, mapped: bool = False) -> np.ndarray:
     """The array of a pinned constant (`Constant.to_dict`), hash checked, without any database.
+
+    mapped: the array is the file itself, read-only, where this can be: for who reads it but once
 
     Returns the array as stored, with axes `entry["dims"]`.
     Raises ConstantDamaged if the file is missing or not what was pinned.
     """
-    return load_checked(Constant.from_dict(entry))
+    return load_checked(Constant.from_dict(entry), mapped=mapped)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numba import njit
 
 from calibook.errors import BadParameter
 from calibook.kernels.checks import check_array
@@ -77,11 +78,9 @@ def pack_thresholds(thresholds: np.ndarray, low_medium_gap: bool = False) -> np.
     Thresholds below 0 count as 0; one that is NaN or above 65535 is never exceeded.
     """
     _check_axes("thresholds", thresholds, at_least=2)
-    two = thresholds[:, :2].reshape(len(thresholds), 2, -1)
-    packed = _to_u2(np.floor(two), missing=NEVER)
-    if low_medium_gap:
-        with np.errstate(invalid="ignore"):
-            packed[:, 1][two[:, 1] <= GAP_RATIO * two[:, 0]] = NEVER
+    packed = np.empty((len(thresholds), 2, thresholds[0, 0].size), np.uint16)
+    two = np.ascontiguousarray(thresholds[:, :2], np.float64).reshape(packed.shape)
+    _floor(two, bool(low_medium_gap), packed)
     return packed
 
 
@@ -115,8 +114,8 @@ def pack_force_below(
     rules = ((high_below, 0 if high_from == "high" else 1), (medium_below, 1))
     for rule, (limit, stage) in enumerate(rules):
         if limit is not None:
-            level = offset[:, stage].reshape(len(offset), -1).astype(np.float64) + limit
-            packed[:, rule] = _to_u2(np.ceil(level), missing=0)
+            levels = np.ascontiguousarray(offset[:, stage], np.float64).reshape(len(offset), -1)
+            _ceiling(levels, np.float64(limit), packed[:, rule])
     return packed
 
 
@@ -159,6 +158,25 @@ def _check_axes(name: str, array: np.ndarray, at_least: int) -> None:
         raise ValueError(f"{name} has shape {array.shape}, needs (cell, {at_least}, slow_scan, fast_scan)")
 
 
-def _to_u2(values: np.ndarray, missing: int) -> np.ndarray:
-    """Whole f8 numbers, cut to the range of u2; NaN becomes `missing`."""
-    return np.where(np.isnan(values), missing, np.clip(values, 0, NEVER)).astype(np.uint16)
+@njit(nogil=True, cache=True)
+def _floor(thresholds, gap, packed):
+    for c in range(packed.shape[0]):
+        for p in range(packed.shape[2]):
+            first, second = thresholds[c, 0, p], thresholds[c, 1, p]
+            packed[c, 0, p] = _to_u2(np.floor(first), NEVER)
+            too_near = gap & (second <= GAP_RATIO * first)
+            packed[c, 1, p] = NEVER if too_near else _to_u2(np.floor(second), NEVER)
+
+
+@njit(nogil=True, cache=True)
+def _ceiling(offset, limit, packed):
+    for c in range(packed.shape[0]):
+        for p in range(packed.shape[1]):
+            packed[c, p] = _to_u2(np.ceil(offset[c, p] + limit), 0)
+
+
+@njit(nogil=True, cache=True)
+def _to_u2(value, missing):
+    """A whole f8 number, cut to the range of u2; NaN becomes `missing`."""
+    value = value if value > 0 else (0.0 if value == value else float(missing))
+    return np.uint16(np.int32(value if value < NEVER else float(NEVER)))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numba import njit
 
 from calibook.errors import BadParameter
 from calibook.kernels.checks import check_array
@@ -112,10 +113,23 @@ def _stages_first(array: np.ndarray, dtype: type) -> np.ndarray:
 
 def _scale(gain: np.ndarray, photon_energy: float | None) -> np.ndarray:
     """1 / gain, / photon energy; worked out in f8 and rounded once."""
-    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        scale = (1.0 / gain.astype(np.float64) / (photon_energy or 1.0)).astype(np.float32)
-    usable = np.isfinite(gain) & np.isfinite(scale)
-    return _stages_first(np.where(usable, scale, np.float32(np.nan)), np.float32)
+    cells, stages = gain.shape[:2]
+    scale = np.empty((cells, STAGES, gain[0, 0].size), np.float32)
+    flat = np.ascontiguousarray(gain, np.float64).reshape(cells, stages, -1)
+    _invert(flat, photon_energy or 1.0, scale)
+    return scale
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _invert(gain, energy, scale):
+    for c in range(scale.shape[0]):
+        for g in range(gain.shape[1]):
+            for p in range(gain.shape[2]):
+                value = np.float32(1.0 / gain[c, g, p] / energy)
+                usable = np.isfinite(gain[c, g, p]) & np.isfinite(value)
+                scale[c, g, p] = value if usable else np.float32(np.nan)
+        for g in range(gain.shape[1], STAGES):  # one stage is repeated to three
+            scale[c, g] = scale[c, 0]
 
 
 def _ones(pixels: int) -> np.ndarray:

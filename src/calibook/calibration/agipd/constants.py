@@ -10,6 +10,7 @@ import numpy as np
 
 from calibook.calibration.agipd.pc import medium_shift, relative_gains
 from calibook.calibration.workers import worker_threads
+from calibook.constants import contiguous
 from calibook.detectors.agipd import ADC_BLOCK_SHAPE, fixed_stage
 from calibook.detectors.bad_pixels import BadPixels
 from calibook.detectors.base import ConditionValue
@@ -129,7 +130,7 @@ def _bad_pixels(
     word = (static if static.ndim == 4 else static[None, None]).astype(np.uint32)
     for name in _BAD_PIXELS:
         if name in constants:
-            word = _or(word, constants[name].astype(np.uint32, copy=False))
+            word = _or(word, _copied(constants[name], np.uint32))
     if fraction is not None:
         limits = BadPixels.OFFSET_OUT_OF_THRESHOLD | BadPixels.NOISE_OUT_OF_THRESHOLD
         for cells in _parts(len(word)):
@@ -138,11 +139,20 @@ def _bad_pixels(
     return word
 
 
+def _copied(array: np.ndarray, dtype: type) -> np.ndarray:
+    [copy] = _by_cells(len(array), lambda cells: [_some(array, cells).astype(dtype, copy=False)])
+    return copy
+
+
 def _or(ours: np.ndarray, theirs: np.ndarray) -> np.ndarray:
-    """Both words; one with fewer memory cells than the other, but not one for all, lacks the last ones."""
+    """Both words; one with fewer memory cells than the other, but not one for all, lacks the last ones.
+
+    theirs: may become the result
+    """
     counts = {len(word) for word in (ours, theirs)} - {1}
     if len(counts) < 2:
-        return ours | theirs
+        fits = np.broadcast_shapes(ours.shape, theirs.shape) == theirs.shape
+        return np.bitwise_or(ours, theirs, out=theirs if fits else None)
     few, many = sorted((ours, theirs), key=len)
     both = np.array(np.broadcast_to(many, (len(many), *np.broadcast_shapes(few.shape[1:], many.shape[1:]))))
     both[: len(few)] |= few
@@ -150,9 +160,8 @@ def _or(ours: np.ndarray, theirs: np.ndarray) -> np.ndarray:
 
 
 def _packed_thresholds(thresholds: np.ndarray, stages: StageOptions) -> np.ndarray:
-    [packed] = _by_cells(
-        len(thresholds), lambda cells: [pack_thresholds(thresholds[cells], stages.low_medium_gap)]
-    )
+    two = thresholds[:, :2]  # the others are what these were made of
+    [packed] = _by_cells(len(two), lambda cells: [pack_thresholds(_some(two, cells), stages.low_medium_gap)])
     return packed
 
 
@@ -165,7 +174,7 @@ def _packed_signal(
     offset = constants["Offset"]
 
     def pack(cells: slice) -> list[np.ndarray]:
-        dark = offset[cells]
+        dark = _some(offset, cells)
         lines = None if slopes is None else _some(slopes, cells)
         packed = pack_signal(
             dark,
@@ -208,8 +217,8 @@ def _by_cells(cells: int, make: Callable[[slice], list[np.ndarray]]) -> list[np.
 
 
 def _some(array: np.ndarray, cells: slice) -> np.ndarray:
-    # One cell in a constant is for all.
-    return array if len(array) == 1 else array[cells]
+    """A copy, C-contiguous, as constants may be views of files in another order. One cell is for all."""
+    return contiguous(array if len(array) == 1 else array[cells])
 
 
 def _parts(cells: int) -> list[slice]:
