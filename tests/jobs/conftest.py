@@ -133,7 +133,8 @@ def ask(capitals, raw, tmp_path):
 @pytest.fixture
 def pretend_done():
     """Leave in a work folder what a task leaves that ended well, without running it."""
-    from calibook.jobs.record import hash_input, write_records
+    from calibook.jobs.hashes import hash_file
+    from calibook.jobs.record import write_records
 
     def pretend(work, *names):
         for task in work.plan.tasks:
@@ -144,6 +145,7 @@ def pretend_done():
                 work.executed(task).write_text("{}")
                 result = work.plan.task_folder(task) / "result.json"
                 result.write_text(f'{{"letters": {len(text)}}}')
-                write_records(work, task, [hash_input(path) for path in task.inputs], 1.0, 100.0, [], 1)
+                inputs, made = ([hash_file(path) for path in paths] for paths in (task.inputs, task.outputs))
+                write_records(work, task, inputs, made, 1.0, 100.0, [], 1)
 
     return pretend

@@ -6,8 +6,9 @@ import signal
 import pytest
 
 from calibook.files import read_json
+from calibook.jobs.hashes import hash_file
 from calibook.jobs.local import default_workers, run_local
-from calibook.jobs.record import hash_input, record_path
+from calibook.jobs.record import record_path
 from calibook.jobs.state import begin_attempt, end_attempt, status_of
 from calibook.procedures.tasks import Plan, Task
 
@@ -61,10 +62,10 @@ def test_record_says_from_what_the_file_was_made(ask, raw, tmp_path):
     record = read_json(record_path(output))
     assert output.read_text() == "HELLO"
     assert (record["output"], record["size"]) == (str(output), 5)
-    assert record["blake3"] == hash_input(str(output)).blake3
+    assert record["blake3"] == hash_file(str(output)).blake3
     [source] = record["inputs"]
-    assert source == vars(hash_input(str(raw / "a.txt")))
-    assert record["procedure"]["blake3"] == hash_input(str(work.notebook)).blake3
+    assert source == vars(hash_file(str(raw / "a.txt")))
+    assert record["procedure"]["blake3"] == hash_file(str(work.notebook)).blake3
     assert record["parameters"]["in_folder"] == str(raw)
     assert record["attempts"] == 1
     assert {"calibook", "python", "numpy", "hdf5"} <= set(record["software"])

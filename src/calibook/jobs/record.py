@@ -8,12 +8,13 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from calibook import files
-from calibook.errors import BadInput, BadParameter
+from calibook.errors import BadParameter
+from calibook.jobs.hashes import HashedFile
 from calibook.jobs.software import software_versions
 from calibook.jobs.work import Work
 from calibook.procedures.tasks import Task
@@ -23,59 +24,6 @@ if TYPE_CHECKING:
 
 RECORD_VERSION = 2
 TASK_RECORD = "record.json"
-
-
-@dataclass(frozen=True)
-class InputFile:
-    """A file that went into a task, as it was when it was read.
-
-    mtime_ns: its time stamp [ns since 1970], which saves hashing it again
-    """
-
-    path: str
-    size: int
-    mtime_ns: int
-    blake3: str
-
-    @property
-    def unchanged(self) -> bool:
-        """Whether the file now there has the same content; hashed only if its time stamp differs."""
-        try:
-            now = os.stat(self.path)  # noqa: PTH116 - thousands of them
-            if now.st_size != self.size:
-                return False
-            return now.st_mtime_ns == self.mtime_ns or files.blake3(self.path) == self.blake3
-        except OSError:
-            return False
-
-
-def hash_input(path: str) -> InputFile:
-    """Size, time stamp and hash of an input.
-
-    Raises
-    ------
-    BadInput: it can't be read, or changes while it is read
-    """
-    try:
-        before = Path(path).stat()
-        blake3 = files.blake3(path)
-        after = Path(path).stat()
-    except OSError as error:
-        raise BadInput(path, error.strerror or repr(error)) from error
-    if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
-        raise BadInput(path, "changed while it was read")
-    return InputFile(path, before.st_size, before.st_mtime_ns, blake3)
-
-
-def refuse_changed(inputs: Sequence[InputFile]) -> None:
-    """BadInput if an input is not what it was when the task began."""
-    for entry in inputs:
-        try:
-            now = Path(entry.path).stat()
-        except OSError as error:
-            raise BadInput(entry.path, f"vanished while the task ran: {error.strerror}") from error
-        if (now.st_size, now.st_mtime_ns) != (entry.size, entry.mtime_ns):
-            raise BadInput(entry.path, "changed while the task ran; resume when it is complete")
 
 
 def record_path(output: Path | str) -> Path:
@@ -94,7 +42,8 @@ _HISTORY = ("number", "state", "cause", "host", "node", "job", "cpus", "memory_l
 def write_records(
     work: Work,
     task: Task,
-    inputs: Sequence[InputFile],
+    inputs: Sequence[HashedFile],
+    made: Sequence[HashedFile],
     seconds: float,
     peak_memory_mb: float,
     attempts: Iterable[Attempt],
@@ -102,6 +51,7 @@ def write_records(
 ) -> None:
     """Write a record beside each output, then the task's own: from then on the task is done.
 
+    inputs, made: files that went into the task, and its outputs
     attempts: those at the task so far; number: which of them made the outputs
     """
     plan = work.plan
@@ -124,10 +74,9 @@ def write_records(
         "history": [_history(a, number) for a in attempts],
     }
     outputs = []
-    for output in task.outputs:
-        path = Path(output)
-        entry = {"output": output, "size": path.stat().st_size, "blake3": files.blake3(path)}
-        files.write_json(record_path(path), {**entry, **common})
+    for file in made:
+        entry = {"output": file.path, "size": file.size, "blake3": file.blake3}
+        files.write_json(record_path(file.path), {**entry, **common})
         outputs.append(entry)
     # Read for every task by whoever asks how far a request is: short, the rest is said beside the outputs.
     short = common if not outputs else {name: common[name] for name in _WHETHER_DONE}
@@ -174,7 +123,7 @@ def is_done(work: Work, task: Task) -> bool:
         record.get("task key") == key
         and all(size_of(entry["output"]) == entry["size"] for entry in record["outputs"])
         and all(_names(record_path(entry["output"]), key) for entry in record["outputs"])
-        and all(InputFile(**entry).unchanged for entry in record["inputs"])
+        and all(HashedFile(**entry).unchanged for entry in record["inputs"])
     )
 
 

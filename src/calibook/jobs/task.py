@@ -5,9 +5,6 @@ from __future__ import annotations
 import os
 import time
 import traceback
-from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,16 +12,10 @@ from calibook.errors import BadInput, CalibookError
 from calibook.files import remove_parts, remove_parts_in
 from calibook.jobs.checks import unreadable_inputs
 from calibook.jobs.environment import given_by_scheduler, task_environment
+from calibook.jobs.hashes import HashedFile, TaskHashes, refuse_changed
 from calibook.jobs.lock import alone
 from calibook.jobs.pulse import Pulse
-from calibook.jobs.record import (
-    InputFile,
-    hash_input,
-    outputs_match,
-    record_path,
-    refuse_changed,
-    write_records,
-)
+from calibook.jobs.record import outputs_match, record_path, write_records
 from calibook.jobs.state import TaskStatus, begin_attempt, end_attempt, read_attempts, task_status
 from calibook.jobs.stopping import stoppable
 from calibook.jobs.work import Work, open_work
@@ -81,25 +72,37 @@ def _attempt(work: Work, task: Task, pulse: Pulse, kernel: WaitingKernel | None)
 
     os.environ.update(task_environment())
     remove_task_parts(work, task)
-    with _hashed(task.inputs) as hashes:
+    with TaskHashes(task.inputs, task.outputs) as hashes:
+
+        def on_cell(done: int, cells: int) -> None:
+            pulse.on_cell(done, cells)
+            hashes.look()
+
         execution = execute(
             work.notebook,
             notebook_values(work.notebook, work, task.name),
             work.executed(task),
             work.log(task),
             work.cwd,
-            pulse.on_cell,
+            on_cell,
             kernel,
         )
-        inputs = [hashed.result() for hashed in hashes]
-    refuse_changed(inputs)
-    _require_outputs(task)
-    winner = _write_records(work, task, inputs, execution, pulse.attempt.number)
+        inputs = hashes.inputs()
+        refuse_changed(inputs)
+        _require_outputs(task)
+        winner = _write_records(work, task, inputs, hashes, execution, pulse.attempt.number)
     remove_task_parts(work, task)  # of a kernel that outlived its killed task for a moment
     return execution, winner
 
 
-def _write_records(work: Work, task: Task, inputs: list[InputFile], execution: Execution, number: int) -> int:
+def _write_records(
+    work: Work,
+    task: Task,
+    inputs: list[HashedFile],
+    hashes: TaskHashes,
+    execution: Execution,
+    number: int,
+) -> int:
     """Make this attempt the one that counts, unless another was complete first: then say which.
 
     A node that was lost may come back, so that two attempts end at the same time.
@@ -108,9 +111,8 @@ def _write_records(work: Work, task: Task, inputs: list[InputFile], execution: E
     with alone(folder / "records.lock"):
         winner = outputs_match(work, task)
         if not winner:
-            write_records(
-                work, task, inputs, execution.seconds, execution.peak_memory_mb, read_attempts(folder), number
-            )
+            took = execution.seconds, execution.peak_memory_mb
+            write_records(work, task, inputs, hashes.outputs(), *took, read_attempts(folder), number)
         return winner
 
 
@@ -119,17 +121,6 @@ def notebook_values(notebook: Path, work: Work, task: str = "") -> dict[str, Any
     values = {**work.parameters, "plan_file": str(work.plan_file), "task": task}
     declared = read_procedure(notebook).parameters
     return {name: value for name, value in values.items() if name in declared}
-
-
-@contextmanager
-def _hashed(paths: list[str]) -> Iterator[list[Future[InputFile]]]:
-    """Hash files in a thread beside the notebook, which reads the same bytes."""
-    with ThreadPoolExecutor(1) as pool:
-        hashes = [pool.submit(hash_input, path) for path in dict.fromkeys(paths)]
-        try:
-            yield hashes
-        finally:
-            pool.shutdown(cancel_futures=True)
 
 
 def _require_outputs(task: Task) -> None:
