@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from math import prod
 from typing import Any
 
 import numpy as np
 
 from calibook.calibration.correct_task import corrected_file
+from calibook.calibration.tally import Tally
 from calibook.calibration.workers import correct_all, worker_threads
 from calibook.detectors.bad_pixels import INFORMATIONAL
 from calibook.detectors.base import Detector
+from calibook.detectors.jungfrau import JUNGFRAU
 from calibook.kernels.bits import ALL
 from calibook.kernels.common_mode import common_mode
 from calibook.kernels.gain_switching import apply_scale, correct_planes
-from calibook.kernels.packing import PackedConstants
+from calibook.kernels.packing import STAGES, PackedConstants, pack_constants
 from calibook.kernels.photons import round_photons
 from calibook.procedures.tasks import Task
 from calibook.runs.raw_file import Block
@@ -75,6 +78,20 @@ def correct_file(
 
         results.update(correct_all(raw, writer, correct, correction.ranges, threads=threads).results())
     return results
+
+
+def warm_up() -> None:
+    """Load the kernels that corrections use: once, before processes for tasks are forked."""
+    frames, shape = 2, JUNGFRAU.module_shape
+    constants = np.ones((1, STAGES, *shape))
+    correction = Correction(pack_constants(constants, constants), ((0.0, 1.0),) * STAGES)
+    pixels = (frames, prod(shape))
+    images = {"adc": np.ones(pixels, "u2"), "gain": np.zeros(pixels, "u1")}
+    block = Block(np.arange(frames), frames, images, np.zeros(frames, np.int64))
+    data, gain, mask = (np.zeros(pixels, dtype) for dtype in ("f4", "u1", "u4"))
+    for options in (None, CommonMode()):
+        _correct_frames(block, data, gain, mask, replace(correction, common_mode=options), shape)
+    Tally(shape, correction.ranges, frames).add(np.arange(frames), data, gain, mask)
 
 
 def _correct_frames(
