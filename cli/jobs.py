@@ -16,6 +16,7 @@ from calibook.cli.slurm import chosen, executor_options, refuse_queued, slurm_op
 if TYPE_CHECKING:
     from calibook.jobs.finish import Finished
     from calibook.jobs.settings import SlurmSettings
+    from calibook.jobs.warm import WarmParent
     from calibook.jobs.work import Work
     from calibook.procedures.notebook import Procedure
 
@@ -87,26 +88,31 @@ def run_request(
     from calibook.cli.show import console, show_plan
     from calibook.jobs.lock import hold
     from calibook.jobs.request import make_request
+    from calibook.jobs.warm import WarmParent
 
     _check_engine(engine, report)
     settings = chosen(workers=workers, **where)
-    with _threads_of_a_job(settings):
-        request = make_request(procedure, values, work_folder, overwrite=overwrite)
-    show_plan(request.work, continues=request.continues)
-    if dry_run:
-        if settings is not None:
-            from calibook.cli.preview import show_submission
+    with WarmParent(procedure.notebooks) as warm:
+        if settings is None and not dry_run:
+            warm.begin()  # what tasks need is loaded while the request is planned
+        with _threads_of_a_job(settings):
+            request = make_request(procedure, values, work_folder, overwrite=overwrite)
+        show_plan(request.work, continues=request.continues)
+        if dry_run:
+            if settings is not None:
+                from calibook.cli.preview import show_submission
 
-            show_submission(request.work, settings)
-        console().print("Dry run: nothing was written.")
-        return
-    _check_executor(request.work, on_slurm=settings is not None)
-    with hold(request.folder) as lock:
-        work = request.write()
-        if settings is not None:
-            submit_request(work, settings, lock, {"engine": engine, "report": report, "appendix": appendix})
-        else:
-            _run_and_finish(work, workers, engine, report, appendix)
+                show_submission(request.work, settings)
+            console().print("Dry run: nothing was written.")
+            return
+        _check_executor(request.work, on_slurm=settings is not None)
+        how = {"engine": engine, "report": report, "appendix": appendix}
+        with hold(request.folder) as lock:
+            work = request.write()
+            if settings is not None:
+                submit_request(work, settings, lock, how)
+            else:
+                _run_and_finish(work, workers, warm, how)
 
 
 @contextmanager
@@ -124,15 +130,16 @@ def _threads_of_a_job(settings: SlurmSettings | None) -> Iterator[None]:
             os.environ["CALIBOOK_THREADS"] = before
 
 
-def _run_and_finish(work: Work, workers: int | None, engine: str, report: bool, appendix: int) -> None:
+def _run_and_finish(work: Work, workers: int | None, warm: WarmParent, how: Mapping[str, Any]) -> None:
+    """how: options of `finish`"""
     from calibook.cli.show import console, quoted, show_outcome
     from calibook.jobs.finish import finish
     from calibook.jobs.local import run_local
     from calibook.jobs.progress import make_progress
 
     try:
-        statuses = run_local(work, workers, make_progress(console()))
-        finished: Finished = finish(work, engine, report=report, appendix=appendix)
+        statuses = run_local(work, workers, make_progress(console()), warm)
+        finished: Finished = finish(work, **how, warm=warm)
     except KeyboardInterrupt:
         click.echo(
             f"\nStopped. What is done is kept; to go on: calibook resume {quoted(work.folder)}", err=True
@@ -181,6 +188,7 @@ def resume(
     """
     from calibook.jobs.checks import check_folders, check_space, refuse_outputs_of_others
     from calibook.jobs.lock import hold
+    from calibook.jobs.warm import WarmParent
     from calibook.jobs.work import open_work
 
     _check_engine(engine, report)
@@ -191,12 +199,12 @@ def resume(
         refuse_outputs_of_others(opened)
     settings = chosen("slurm" if (opened.folder / "slurm").is_dir() else "", workers=workers, **where)
     _check_executor(opened, on_slurm=settings is not None)
-    with hold(opened.folder) as lock:
+    how = {"engine": engine, "report": report, "appendix": appendix}
+    with hold(opened.folder) as lock, WarmParent(opened.notebooks) as warm:
         if settings is not None:
-            finish = {"engine": engine, "report": report, "appendix": appendix}
-            submit_request(opened, settings, lock, finish, again)
+            submit_request(opened, settings, lock, how, again)
         else:
-            _run_and_finish(opened, workers, engine, report, appendix)
+            _run_and_finish(opened, workers, warm, how)
 
 
 resume.params += [_WORKERS, _ENGINE, _OVERWRITE, _REPORT, _APPENDIX, *executor_options, *slurm_options]

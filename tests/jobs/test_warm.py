@@ -7,9 +7,14 @@ import time
 
 import nbformat
 import psutil
+import pytest
 
+from calibook.errors import BadParameter
+from calibook.jobs.finish import finish
 from calibook.jobs.local import run_local
 from calibook.jobs.state import status_of
+from calibook.jobs.warm import WarmParent
+from calibook.procedures.notebook import read_procedure
 
 LOADED = """
 import sys
@@ -21,7 +26,7 @@ import mine
 
 def loader_of(work) -> psutil.Process | None:
     for child in psutil.Process().children():
-        if "calibook.jobs.warm_process" in child.cmdline() and str(work.folder) in child.cmdline():
+        if "calibook.jobs.warm_process" in child.cmdline() and str(work.notebook) in child.cmdline():
             return child
     return None
 
@@ -77,3 +82,64 @@ def test_a_killed_task_is_told_with_its_signal(ask):
     [status] = run_local(work)
     killer.join()
     assert (status.state, status.cause) == ("killed", "killed by signal 9 (out of memory?)")
+
+
+@pytest.fixture
+def no_cold_summary(monkeypatch):
+    """It can't be run in this process."""
+    monkeypatch.setattr("calibook.jobs.summary.run_summary", lambda *_: pytest.fail("not forked"))
+
+
+def test_a_summary_is_forked_from_what_has_run_the_tasks(ask, summary, no_cold_summary):
+    work = ask({"a": "aa"}).write()
+    with WarmParent(work.notebooks) as warm:
+        run_local(work, warm=warm)
+        for _ in range(2):  # a request may be finished again
+            finished = finish(work, report=False, warm=warm)
+            assert finished.problems == ()
+            assert '"letters"' in finished.verdict.read_text()
+    assert loader_of(work) is None
+
+
+def test_why_a_forked_summary_failed_is_told(ask, summary, no_cold_summary):
+    summary.write_text(summary.read_text().replace("letters = sum", "letters = 1 / 0 #"))
+    work = ask({"a": "aa"}).write()
+    with WarmParent(work.notebooks) as warm:
+        run_local(work, warm=warm)
+        finished = finish(work, report=False, warm=warm)
+        assert "ZeroDivisionError" in finished.problems[0]
+        work.summary_notebook.write_text(summary.read_text().replace("1 / 0", "__import__('os')._exit(3)"))
+        assert "summary: " in finish(work, report=False, warm=warm).problems[0]
+
+
+def test_a_summary_whose_loader_was_killed_is_run_all_the_same(ask, summary):
+    work = ask({"a": "aa"}).write()
+    with WarmParent(work.notebooks) as warm:
+        run_local(work, warm=warm)
+        loader = loader_of(work)
+        loader.kill()
+        while loader.status() != psutil.STATUS_ZOMBIE:
+            time.sleep(0.01)
+        assert finish(work, report=False, warm=warm).problems == ()
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_commands_that_run_nothing_leave_no_process(capitals, raw, tmp_path, monkeypatch, fails):
+    from calibook.cli.jobs import run_request
+    from calibook.procedures.values import check_values
+
+    (raw / "a.txt").write_text("aa")
+    procedure = read_procedure(capitals)
+    values = check_values(procedure, {"in_folder": str(raw), "out_folder": str(tmp_path / "proc")})
+    if fails:
+
+        def refuse(*_, **__):
+            raise BadParameter("no such plan")
+
+        monkeypatch.setattr("calibook.jobs.request.make_request", refuse)
+        with pytest.raises(BadParameter, match="no such plan"):
+            run_request(procedure, values)
+    else:
+        run_request(procedure, values, dry_run=True)
+    assert not [p for p in psutil.Process().children() if "calibook.jobs.warm_process" in p.cmdline()]
+    assert not (tmp_path / "proc").exists()

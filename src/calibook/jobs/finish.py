@@ -5,16 +5,15 @@ Whatever failed, all that is there is shown, and what failed is named.
 
 from __future__ import annotations
 
-import os
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from calibook.errors import CalibookError
-from calibook.jobs.environment import task_environment
 from calibook.jobs.state import TaskStatus, one_line, status_of
-from calibook.jobs.task import notebook_values
+from calibook.jobs.summary import executed_summary, summarise
+from calibook.jobs.warm import WarmParent
 from calibook.jobs.work import Work
 from calibook.procedures.notebook import read_procedure
 from calibook.reports.content import Chapter, ReportContent
@@ -43,16 +42,24 @@ class Finished:
     notes: tuple[str, ...] = ()
 
 
-def finish(work: Work, engine: str = "typst", *, report: bool = True, appendix: int = APPENDIX) -> Finished:
+def finish(
+    work: Work,
+    engine: str = "typst",
+    *,
+    report: bool = True,
+    appendix: int = APPENDIX,
+    warm: WarmParent | None = None,
+) -> Finished:
     """Run the summary notebook, write `verdict.json`, build the report into the work folder.
 
     engine: "typst" or "latex"
     appendix: how many task notebooks the report shows at most
+    warm: what has loaded all that the summary needs
     """
     statuses = status_of(work)
     verdict_file = work.folder / "verdict.json"
     verdict_file.unlink(missing_ok=True)  # of an earlier finish
-    problems = _summarise(work, statuses)
+    problems = _summarise(work, statuses, warm)
     summary_failed = bool(problems)
     figures: list[Figure] = []
     if verdict_file.is_file():
@@ -70,24 +77,15 @@ def finish(work: Work, engine: str = "typst", *, report: bool = True, appendix: 
     return _with_report(found, work, report_content(work, statuses, verdict, problems, appendix), engine)
 
 
-def _summarise(work: Work, statuses: Sequence[TaskStatus]) -> list[str]:
+def _summarise(work: Work, statuses: Sequence[TaskStatus], warm: WarmParent | None) -> list[str]:
     """Run the summary notebook, if there is one and anything to summarise; what went wrong."""
-    executed = _executed_summary(work)
-    executed.unlink(missing_ok=True)
+    executed_summary(work).unlink(missing_ok=True)
     if not work.summary_notebook.is_file():
         return []
     if not any(status.state == "done" for status in statuses):
         return ["summary: not made, as no task is done"]
-    from calibook.procedures.execute import execute
-
-    os.environ.update(task_environment())
-    try:
-        values = notebook_values(work.summary_notebook, work)
-        log = executed.parent / "log.txt"
-        execute(work.summary_notebook, values, executed, log, work.cwd)
-    except CalibookError as error:
-        return [one_line(f"summary: {error}")]
-    return []
+    problem = summarise(work, warm)
+    return [problem] if problem else []
 
 
 def _with_report(found: Finished, work: Work, content: ReportContent, engine: str) -> Finished:
@@ -155,7 +153,7 @@ def _chapters(work: Work, statuses: Sequence[TaskStatus], appendix: int) -> list
     """The summary, then tasks: those that failed first."""
     title = work.procedure["title"] or work.procedure["name"]
     chapters = []
-    summary = _executed_summary(work)
+    summary = executed_summary(work)
     if summary.is_file():
         chapters.append(Chapter(read_procedure(work.summary_notebook).title or title, summary, "summary"))
     ordered = sorted(statuses, key=lambda status: status.state == "done")
@@ -164,10 +162,6 @@ def _chapters(work: Work, statuses: Sequence[TaskStatus], appendix: int) -> list
     if not chapters and len(work.plan.tasks) == 1:  # a notebook on its own is the report
         return [Chapter(title, path, "summary") for _, path in tasks]
     return chapters + [Chapter(name, path, "task") for name, path in tasks[:appendix]]
-
-
-def _executed_summary(work: Work) -> Path:
-    return work.folder / "summary" / work.summary_notebook.name
 
 
 def _cause(status: TaskStatus) -> str:

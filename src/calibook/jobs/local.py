@@ -51,8 +51,15 @@ def task_command(work: Work, task: Task) -> list[str]:
     return [sys.executable, "-P", "-m", "calibook", "task", "--", str(work.folder), task.name]
 
 
-def run_local(work: Work, workers: int | None = None, progress: Progress | None = None) -> list[TaskStatus]:
+def run_local(
+    work: Work,
+    workers: int | None = None,
+    progress: Progress | None = None,
+    warm: WarmParent | None = None,
+) -> list[TaskStatus]:
     """Do all tasks that are not done, `workers` at a time. The caller holds the work folder's lock.
+
+    warm: what has loaded what tasks need, or is about to; None for one of its own
 
     A task that fails never stops the others. Raises KeyboardInterrupt after
     Ctrl-C or SIGTERM, when the tasks that ran are ended.
@@ -62,9 +69,8 @@ def run_local(work: Work, workers: int | None = None, progress: Progress | None 
         if progress is not None:
             stack.enter_context(progress)
         stack.enter_context(stoppable())
-        pool = _Pool(work, workers or default_workers(work.plan), progress)
-        pool.warm = stack.enter_context(WarmParent(work, pool.environment))
-        pool.run()
+        warm = warm or stack.enter_context(WarmParent([work.notebook]))
+        _Pool(work, workers or default_workers(work.plan), progress, warm).run()
     return status_of(work)
 
 
@@ -77,15 +83,13 @@ class _Running:
 
 
 class _Pool:
-    warm: WarmParent | None = None
-
-    def __init__(self, work: Work, workers: int, progress: Progress | None):
-        self.work, self.workers, self.progress = work, workers, progress
+    def __init__(self, work: Work, workers: int, progress: Progress | None, warm: WarmParent):
+        self.work, self.workers, self.progress, self.warm = work, workers, progress, warm
         self.waiting: deque[Task] = deque()
         self.running: list[_Running] = []
         self.snapshot = Snapshot(total=len(work.plan.tasks))
-        self.environment = {**os.environ}
-        self.environment.setdefault("CALIBOOK_THREADS", str(max(1, cpus() // workers)))
+        threads = os.environ.get("CALIBOOK_THREADS") or str(max(1, cpus() // workers))
+        self.environment = {"CALIBOOK_THREADS": threads}
 
     def run(self) -> None:
         """Until no task waits or runs."""
@@ -106,7 +110,7 @@ class _Pool:
 
     def _wait(self) -> None:
         """For a moment, or until a task ends."""
-        if self.warm is None or not self.warm.wait(_POLL_SECONDS):
+        if not self.warm.wait(_POLL_SECONDS):
             time.sleep(_POLL_SECONDS)
 
     def _sort(self) -> None:
@@ -124,7 +128,7 @@ class _Pool:
             task = self.waiting.popleft()
             log = self.work.log(task)
             log.parent.mkdir(parents=True, exist_ok=True)
-            process = self.warm.start(task, log) if self.warm else None
+            process = self.warm.start(self.work, task, log, self.environment)
             self.running.append(_Running(task, process or self._start_cold(task, log)))
 
     def _start_cold(self, task: Task, log: Path) -> TaskProcess:
@@ -134,7 +138,7 @@ class _Pool:
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=errors,
-                env=self.environment,
+                env={**os.environ, **self.environment},
                 start_new_session=True,  # Ctrl-C reaches us alone, we pass it on
             )
 

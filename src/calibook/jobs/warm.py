@@ -1,4 +1,4 @@
-"""The runner's side of `warm_process`: tasks in processes that need not load anything."""
+"""The runner's side of `warm_process`: tasks and summary in processes that need not load anything."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Protocol
@@ -36,13 +36,15 @@ class TaskProcess(Protocol):
 
 
 class WarmParent:
-    """Forks the processes of tasks; used as a context. Loads when the first task is to begin.
+    """Forks the processes of tasks and of a summary; used as a context.
 
-    Whatever ends the runner, tasks that run go on, as if they had been started by it.
+    notebooks: what they import is loaded, when the first is to begin, or when `begin` is called
+
+    Whatever ends the runner, what runs goes on, as if it had been started by it.
     """
 
-    def __init__(self, work: Work, environment: Mapping[str, str]):
-        self.work, self.environment = work, environment
+    def __init__(self, notebooks: Sequence[Path]):
+        self.notebooks = notebooks
         self._codes: dict[int, int] = {}
         self._process: subprocess.Popen[bytes] | None = None
         self._text = b""
@@ -60,36 +62,47 @@ class WarmParent:
         with contextlib.suppress(BrokenPipeError):
             self._process.stdin.close()
         self._process.stdout.close()
-        self._process.terminate()  # its tasks have ended
+        self._process.terminate()  # what it forked has ended
         self._process.wait()
 
-    def _load(self) -> subprocess.Popen[bytes]:
-        return subprocess.Popen(
-            [sys.executable, "-P", "-m", "calibook.jobs.warm_process", str(self.work.folder)],
+    def begin(self) -> None:
+        """Load while something else is to be done."""
+        self._process = self._process or subprocess.Popen(
+            [sys.executable, "-P", "-m", "calibook.jobs.warm_process", *map(str, self.notebooks)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             # matplotlib looks at it when it is loaded; every kernel has the same.
-            env={**self.environment, "MPLBACKEND": _INLINE},
+            env={**os.environ, "MPLBACKEND": _INLINE},
             start_new_session=True,
         )
 
-    def start(self, task: Task, log: Path) -> ForkedTask | None:
-        """Begin a task; what its process says before it has its own log goes to `log`.
+    def start(
+        self, work: Work, task: Task | None, log: Path, environment: Mapping[str, str] | None = None
+    ) -> ForkedProcess | None:
+        """Begin a task, or the summary if there is none.
 
-        None if this parent is not fit to fork: then the task must be started in another way.
+        log: what the process says before it has its own log
+        environment: variables of the process that differ from ours
+
+        None if this parent is not fit to fork: then it must be started in another way.
         """
-        self._process = self._process or self._load()
-        assert self._process.stdin
-        order = json.dumps({"task": task.name, "log": str(log)}) + "\n"
+        self.begin()
+        assert self._process and self._process.stdin
+        order = {
+            "folder": str(work.folder),
+            "task": task.name if task else "",
+            "log": str(log),
+            "environment": dict(environment or {}),
+        }
         try:
-            self._process.stdin.write(order.encode())
+            self._process.stdin.write(json.dumps(order).encode() + b"\n")
             self._process.stdin.flush()
         except BrokenPipeError:
             return None
         while (reply := self._next_reply(wait=True)) is not None:
             if "started" in reply:
-                return ForkedTask(reply["started"], self)
+                return ForkedProcess(reply["started"], self)
         return None
 
     def wait(self, seconds: float) -> bool:
@@ -133,8 +146,8 @@ class WarmParent:
         return reply
 
 
-class ForkedTask:
-    """The process of a task that a WarmParent has forked."""
+class ForkedProcess:
+    """A process that a WarmParent has forked."""
 
     def __init__(self, pid: int, parent: WarmParent):
         self.pid, self._parent = pid, parent

@@ -1,9 +1,9 @@
-"""A process that loads once what the tasks of a request need, then forks one process per task.
+"""A process that loads once what the notebooks of a request need, then forks one process per task.
 
-Started by `warm.WarmParent` as `python -P -m calibook.jobs.warm_process FOLDER`.
+Started by `warm.WarmParent` as `python -P -m calibook.jobs.warm_process NOTEBOOK...`.
 It has one thread, no open data file, and does no work of its own, so that a
 fork copies nothing but what was loaded. A line of JSON on its standard input
-asks for a task; lines on its standard output tell process ID and exit code.
+asks for a task, or for the summary; lines on its standard output tell process ID and exit code.
 """
 
 from __future__ import annotations
@@ -57,24 +57,26 @@ _LATER = {
 
 def main() -> None:
     """Load, then fork until nobody can ask any more and all tasks have ended."""
-    folder = Path(sys.argv[1])
+    notebooks = [Path(name) for name in sys.argv[1:]]
     replies = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # what an import prints is no reply
     os.environ.update(task_environment())
-    _load(folder)
+    gc.disable()  # what is loaded stays
+    _load(notebooks)
+    gc.enable()
     if threading.active_count() > 1:
         sys.exit("something that was loaded runs a thread of its own: not safe to fork")
     gc.collect()
     gc.freeze()  # a child that counts references does not copy what was loaded
-    _Server(folder, replies).run()
+    _Server(replies).run()
 
 
-def _load(folder: Path) -> None:
+def _load(notebooks: Sequence[Path]) -> None:
     # Nothing here needs a debugger, see `procedures.kernel_process`.
     sys.modules["debugpy"] = None  # type: ignore[assignment]
+    importlib.import_module("calibook.jobs.summary")
     importlib.import_module("calibook.jobs.task")
     importlib.import_module("calibook.procedures.execute")
-    notebooks = sorted(folder.glob("*.ipynb"))
     names = [*_KERNEL, *_imports(notebooks)]
     names += [later for name in names for later in _LATER.get(name.partition(".")[0], ())]
     for name in names:
@@ -131,8 +133,8 @@ def _imported(statements: Sequence[ast.stmt]) -> Iterator[str]:
 
 
 class _Server:
-    def __init__(self, folder: Path, replies: TextIO):
-        self.folder, self.replies = folder, replies
+    def __init__(self, replies: TextIO):
+        self.replies = replies
         self.children: set[int] = set()
         self._woken, self._wake = os.pipe()
         os.set_blocking(self._woken, False)
@@ -161,16 +163,16 @@ class _Server:
     def _fork(self, order: dict[str, Any]) -> None:
         pid = os.fork()
         if pid == 0:
-            self._become_task(order)
+            self._become(order)
         self.children.add(pid)
         self._reply({"started": pid})
 
-    def _become_task(self, order: dict[str, Any]) -> Never:
+    def _become(self, order: dict[str, Any]) -> Never:
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         for descriptor in (self._woken, self._wake, self.replies.fileno()):
             os.close(descriptor)
-        _become_task(self.folder, order["task"], order["log"])
+        _become(order)
 
     def _reap(self) -> None:
         while self.children:
@@ -186,32 +188,41 @@ class _Server:
             self.replies.flush()
 
 
-def _become_task(folder: Path, name: str, log: str) -> Never:
-    """In the child: do the task as `calibook task` does, and end."""
+def _become(order: dict[str, Any]) -> Never:
+    """In the child: do a task as `calibook task` does, or the summary, and end."""
     code = 1
     try:
         os.setsid()  # Ctrl-C reaches the runner alone, which passes it on
         nothing = os.open(os.devnull, os.O_RDWR)
-        errors = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
+        errors = os.open(order["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
         for source, target in ((nothing, 0), (nothing, 1), (errors, 2)):
             os.dup2(source, target)
         os.close(nothing)
         os.close(errors)
-        from calibook.jobs.task import run_task
-        from calibook.procedures.forked import WaitingKernel
-
-        # Forked now: later there are threads.
-        kernel = WaitingKernel()
-        try:
-            code = int(run_task(folder, name, kernel).state != "done")
-        finally:
-            kernel.discard()
+        os.environ.update(order["environment"])
+        code = _do(Path(order["folder"]), order["task"])
     except BaseException:
         traceback.print_exc()
     finally:
         with contextlib.suppress(Exception):
             sys.stderr.flush()
         os._exit(code)
+
+
+def _do(folder: Path, task: str) -> int:
+    """Exit code."""
+    from calibook.jobs.summary import run_summary
+    from calibook.jobs.task import run_task
+    from calibook.procedures.forked import WaitingKernel
+
+    # Forked now: later there are threads.
+    kernel = WaitingKernel()
+    try:
+        return int(
+            run_task(folder, task, kernel).state != "done" if task else not run_summary(folder, kernel)
+        )
+    finally:
+        kernel.discard()
 
 
 if __name__ == "__main__":

@@ -80,6 +80,11 @@ class Work:
         """The copy of the summary notebook; not every procedure has one."""
         return self.folder / f"{self.procedure['name']}.summary.ipynb"
 
+    @property
+    def notebooks(self) -> list[Path]:
+        """Both, those that there are."""
+        return [path for path in (self.notebook, self.summary_notebook) if path.is_file()]
+
     def executed(self, task: Task | str) -> Path:
         """The executed notebook of a task."""
         return self.plan.task_folder(task) / self.notebook.name

@@ -64,6 +64,11 @@ class Procedure:
         return path if path.is_file() else None
 
     @property
+    def notebooks(self) -> list[Path]:
+        """The notebook, and its summary if there is one."""
+        return [self.path, *([self.summary] if self.summary else [])]
+
+    @property
     def user_parameters(self) -> dict[str, Parameter]:
         """The parameters that a user gives: all but those which calibook fills in."""
         return {name: p for name, p in self.parameters.items() if name not in RESERVED}
