@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from calibook.simulation.compare import (
+    _normal_below,
     comparable_pixels,
     compare_counts,
     compare_darks,
@@ -146,3 +147,11 @@ def test_expected_counts_are_what_noise_alone_makes():
     assert measured == pytest.approx(shares, rel=0.03)
     empty = ((photons == 0) & usable).sum()
     assert events["false_photons"] == pytest.approx(shares["false_photons"] * empty)
+
+
+def test_shares_of_the_normal_distribution_are_scipy_s():
+    from scipy.special import ndtr
+
+    x = np.linspace(-30, 9, 1000)
+    # Two libraries' erfc, each good to some units of the last place.
+    np.testing.assert_allclose(_normal_below(x), ndtr(x), rtol=1e-12)
