@@ -12,6 +12,8 @@ from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
+from IPython.core.getipython import get_ipython
+from matplotlib_inline.backend_inline import set_matplotlib_formats
 
 from calibook.detectors.base import Detector
 from calibook.detectors.geometry import geometry_of
@@ -34,6 +36,9 @@ _STYLE: dict[Any, Any] = {
 def use_style() -> None:
     """Make the plots of a notebook look like those of all others."""
     plt.rcParams.update(_STYLE)
+    if get_ipython() is not None:
+        # Pictures of pixels are noise: they hardly become smaller in several times the time.
+        set_matplotlib_formats("png", pil_kwargs={"compress_level": 1})
 
 
 def assemble(detector: Detector, images: Mapping[int, np.ndarray], geometry_file: str = "") -> np.ndarray:
