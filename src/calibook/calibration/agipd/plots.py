@@ -17,14 +17,21 @@ def show_module(pictures: Mapping[str, np.ndarray], title: str) -> None:
 
     pictures: {label of the colour bar: (slow_scan, fast_scan)}
     """
-    figure, axes = plt.subplots(len(pictures), 1, figsize=(6.7, 0.4 + 1.7 * len(pictures)), sharex=True)
-    for ax, (label, image) in zip(np.atleast_1d(axes), pictures.items(), strict=True):
+    below, each = 0.45, 1.4  # of the axis' label, and of a picture [inches]
+    height = below + each * len(pictures) + 0.2
+    # Every task draws this. Where all is, is known: to have it found out takes as long as to draw it.
+    figure = plt.figure(figsize=(6.7, height), layout="none")
+    for row, (label, image) in enumerate(reversed(pictures.items())):
+        bottom, top = (below + each * row) / height, (each - 0.1) / height
+        ax = figure.add_axes((0.08, bottom, 0.77, top))
         low, high = middle([image], log=False)
-        shown = ax.imshow(image.T, vmin=low, vmax=high, origin="lower")
-        ax.set(ylabel="fast scan")
-        figure.colorbar(shown, ax=ax, label=label, pad=0.01)
-    ax.set(xlabel="slow scan [pixel]")
-    figure.suptitle(title)
+        shown = ax.imshow(image.T, vmin=low, vmax=high, origin="lower", aspect="auto")
+        ax.set(ylabel="fast scan", yticks=range(0, len(image.T), 50))
+        ax.tick_params(labelbottom=row == 0)
+        if row == 0:
+            ax.set(xlabel="slow scan [pixel]")
+        figure.colorbar(shown, cax=figure.add_axes((0.865, bottom, 0.015, top)), label=label)
+    figure.suptitle(title, y=1 - 0.02 / height)
     plt.show()
 
 
