@@ -21,7 +21,7 @@ def show_module(pictures: Mapping[str, np.ndarray], title: str) -> None:
     height = below + each * len(pictures) + 0.2
     # Every task draws this. Where all is, is known: to have it found out takes as long as to draw it.
     figure = plt.figure(figsize=(6.7, height), layout="none")
-    for row, (label, image) in enumerate(reversed(pictures.items())):
+    for row, (label, image) in enumerate(reversed(list(pictures.items()))):
         bottom, top = (below + each * row) / height, (each - 0.1) / height
         ax = figure.add_axes((0.08, bottom, 0.77, top))
         low, high = middle([image], log=False)
