@@ -10,6 +10,7 @@ from numba import njit, types
 from calibook.kernels import bisection, darks
 from calibook.kernels.bisection import medians
 from calibook.kernels.cells import TILE
+from calibook.kernels.dark_steps import FRAMES, PIXELS
 from calibook.kernels.darks import MOST_FRAMES, DarkSums
 
 NAMES = ("count", "total", "squares", "saturated", "wrong")
@@ -19,11 +20,11 @@ NAMES = ("count", "total", "squares", "saturated", "wrong")
 def dark_frames(draw, pixel_choices=(1, 17, 600)):
     """(adc, code, cell, cells): some pixels jump, saturate, or have wrong codes."""
     r = np.random.default_rng(draw(st.integers(0, 2**32)))
-    frames, pixels = draw(st.sampled_from([0, 1, 2, 9, 30])), draw(st.sampled_from(pixel_choices))
+    frames, pixels = draw(st.sampled_from([0, 1, 2, 9, 30, 50])), draw(st.sampled_from(pixel_choices))
     cells = draw(st.sampled_from([1, 3]))
     adc = r.normal(2900, r.choice([0.4, 12, 3000]), (frames, pixels)).clip(0, 0x3FFF)
     adc = np.where(r.random(adc.shape) < 0.05, r.integers(0, 0x10000, adc.shape), adc).astype("u2")
-    code = np.where(r.random(adc.shape) < draw(st.sampled_from([0, 0.1, 0.9])), 2, 1).astype("u1")
+    code = np.where(r.random(adc.shape) < draw(st.sampled_from([0, 0.001, 0.1, 0.9])), 2, 1).astype("u1")
     return adc, code, r.integers(-1, cells + 1, frames), cells
 
 
@@ -40,6 +41,26 @@ def test_sums_are_the_twin(frames):
     sums = summed(*frames)
     for name, expected in twins.dark_sums(adc, code, cell, 1, cells).items():
         assert (getattr(sums, name).astype(object) == expected).all(), name
+
+
+@pytest.mark.parametrize(("value", "code"), [(0, 1), (0x3FFF, 1), (0xC000, 1), (2900, 0), (0, 0)])
+def test_one_odd_sample_among_many_is_counted_where_it_is(value, code):
+    """At any place of what is summed at a time: 0xC000 is 0, with bits that are ignored."""
+    frames, pixels = FRAMES + 1, 2 * PIXELS + 1
+    for n, p in np.ndindex(frames, pixels):
+        adc, codes = np.full((frames, pixels), 2900, "u2"), np.ones((frames, pixels), "u1")
+        adc[n, p], codes[n, p] = value, code
+        sums = summed(adc, codes, np.zeros(frames, int), 1)
+        odd = np.arange(pixels) == p
+        assert (sums.count == frames - odd * (code != 1)).all() and (sums.wrong == odd * (code != 1)).all()
+        assert (sums.saturated == odd * (code == 1)).all()
+        assert (sums.total == 2900 * (frames - odd) + odd * (code == 1) * (value & 0x3FFF)).all()
+
+
+def test_sums_of_the_largest_samples_do_not_overflow():
+    adc, codes = np.full((40, 2 * PIXELS), 0xFFFF, "u2"), np.ones((40, 2 * PIXELS), "u1")
+    sums = summed(adc, codes, np.zeros(40, int), 1)
+    assert (sums.total == 40 * 0x3FFF).all() and (sums.squares == 40 * 0x3FFF**2).all()
 
 
 @settings(deadline=None, max_examples=40)
@@ -120,7 +141,9 @@ def test_median_of_many_frames_and_of_several_tiles(frames, pixels):
 @pytest.mark.parametrize(
     ("kernel", "signature"),
     [
-        (darks._add_four, "u2,u2,u2,u2,u1,u1,u1,u1,expected,u4,u4,u4"),
+        (darks._sum_line, "u2,u1,expected,u8,u8"),
+        (darks._count_line, "u2,u1,expected,u4,u4,u4"),
+        (darks._add_packed, "u8,start,stop,expected,u4,u8,u8,u4,u4"),
         (bisection._count_some, "frames,start,stop,i2,i2"),
     ],
 )
@@ -128,7 +151,8 @@ def test_the_inner_loops_do_several_pixels_per_instruction(kernel, signature):
     """Compiled anew: code that comes from the cache has no assembly to look at."""
     known = {
         "u1": types.Array(types.uint8, 1, "C"), "u2": types.Array(types.uint16, 1, "C"),
-        "u4": types.Array(types.uint32, 1, "C"), "i2": types.Array(types.int16, 1, "C"),
+        "u4": types.Array(types.uint32, 1, "C"), "u8": types.Array(types.uint64, 1, "C"),
+        "i2": types.Array(types.int16, 1, "C"),
         "frames": types.Array(types.int16, 2, "C"), "start": types.int64, "stop": types.int64,
         "expected": types.uint8,
     }  # fmt: skip
@@ -136,7 +160,8 @@ def test_the_inner_loops_do_several_pixels_per_instruction(kernel, signature):
     compiled.compile(tuple(known[name] for name in signature.split(",")))
     (assembly,) = compiled.inspect_asm().values()
     # Products or comparisons of several samples. x86: pmaddwd, pcmpgtw; arm: mul, mla, cmge, cmgt.
-    assert re.search(r"\bv?(pmaddwd|pmulld|pcmpgtw)\b|\b(mul|mla|umlal|cmg[et])(\.4s|\.8h|\s+v\d)", assembly)
+    x86 = r"\bv?p(maddwd|mulld|muludq|madd52luq|cmpgtw|cmpn?eq[bwd])\b"
+    assert re.search(x86 + r"|\b(mul|mla|umlal|umull|cmg[et]|cmeq)(\.4s|\.8h|\s+v\d)", assembly)
 
 
 def test_dark_kernels_refuse_arrays_that_do_not_fit():

@@ -12,15 +12,15 @@ from dataclasses import dataclass, fields
 import numpy as np
 from numba import njit
 
+from calibook.kernels import dark_steps
 from calibook.kernels.cells import TILE, frames_by_cell
 from calibook.kernels.checks import check_array
+from calibook.kernels.dark_steps import FRAMES, PIXELS, counts_step, sums_step
 
-ADC_MAX = np.int32(0x3FFF)
+ADC_MAX = np.int32(dark_steps.ADC_MAX)
 MOST_FRAMES = (1 << 19) - 1
 """Samples of a pixel up to which the standard deviation is exact until its square root: n^2 times
 the variance, which is at most 2^26, must stay below 2^64."""
-GROUP = 16
-"""Frames whose sums are held in 32 bits: 16 squares of 14-bit numbers just stay below 2^32."""
 
 
 @dataclass(frozen=True)
@@ -79,11 +79,10 @@ class DarkSums:
         """
         if self.count.size and self.count.max() > MOST_FRAMES:
             raise ValueError(f"{self.count.max()} samples of a pixel; sums are exact up to {MOST_FRAMES}")
-        n = self.count.astype(np.uint64)
-        # Both terms may pass 2^64; their difference is right modulo 2^64, and it is below that.
-        spread = n * self.squares - self.total * self.total
-        with np.errstate(invalid="ignore", divide="ignore"):
-            return self.total / n, np.sqrt(spread.astype(np.float64)) / n
+        mean, std = np.empty(self.count.shape), np.empty(self.count.shape)
+        for c in range(len(mean)):
+            _mean_and_std(self.count[c], self.total[c], self.squares[c], mean[c], std[c])
+        return mean, std
 
 
 def checked_frames(adc, code, cell, cells, pixels) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -98,77 +97,88 @@ def checked_frames(adc, code, cell, cells, pixels) -> tuple[np.ndarray, np.ndarr
 
 @njit(nogil=True, cache=True)
 def _accumulate(adc, code, order, first, expected, count, total, squares, saturated, wrong):
-    pixels = adc.shape[1]
-    part = np.zeros((3, min(TILE, pixels)), np.uint32)
     for c in range(first.size - 1):
-        for a in range(0, pixels, TILE):
-            b = min(a + TILE, pixels)
-            for k in range(first[c], first[c + 1], GROUP):
-                frames = order[k : min(k + GROUP, first[c + 1])]
-                part[:] = 0
-                _add_group(adc, code, frames, a, b, expected, part)
-                _flush_sums(part[0, : b - a], part[1, : b - a], total[c, a:b], squares[c, a:b])
-                _flush_counts(
-                    part[2, : b - a], np.uint32(frames.size), count[c, a:b], saturated[c, a:b], wrong[c, a:b]
-                )
-
-
-@njit(nogil=True, cache=True)
-def _add_group(adc, code, frames, a, b, expected, part):
-    fours = frames.size // 4 * 4
-    total, squares, counts = part[0, : b - a], part[1, : b - a], part[2, : b - a]
-    for k in range(0, fours, 4):
-        i, j, m, n = frames[k], frames[k + 1], frames[k + 2], frames[k + 3]
-        _add_four(
-            adc[i, a:b], adc[j, a:b], adc[m, a:b], adc[n, a:b],
-            code[i, a:b], code[j, a:b], code[m, a:b], code[n, a:b], expected, total, squares, counts,
+        _add_cell(
+            adc, code, order[first[c] : first[c + 1]], expected,
+            count[c], total[c], squares[c], saturated[c], wrong[c],
         )  # fmt: skip
-    for n in frames[fours:]:
-        _add_one(adc[n, a:b], code[n, a:b], expected, total, squares, counts)
 
 
 @njit(nogil=True, cache=True)
-def _add_four(adc0, adc1, adc2, adc3, code0, code1, code2, code3, expected, total, squares, counts):
-    """Four frames at a time, so that the sums, which are longer than a sample, move once for four."""
-    for p in range(adc0.size):
-        x0, n0 = _sample(adc0[p], code0[p], expected)
-        x1, n1 = _sample(adc1[p], code1[p], expected)
-        x2, n2 = _sample(adc2[p], code2[p], expected)
-        x3, n3 = _sample(adc3[p], code3[p], expected)
-        total[p] += np.uint32(x0 + x1 + x2 + x3)
-        squares[p] += np.uint32(x0 * x0 + x1 * x1 + x2 * x2 + x3 * x3)
-        counts[p] += np.uint32(n0 + n1 + n2 + n3)
+def _add_cell(adc, code, frames, expected, count, total, squares, saturated, wrong):
+    rows = np.empty(2 * FRAMES, np.uint64)
+    packed = frames.size // FRAMES * FRAMES
+    # Until they are found to be wrong, all are right.
+    count += np.uint32(frames.size)
+    for a in range(0, count.size, TILE):
+        b = min(a + TILE, count.size)
+        middle = b - (b - a) % PIXELS
+        for k in range(0, packed, FRAMES):
+            _address_rows(adc, code, frames, k, a, rows)
+            _add_packed(rows, a, middle, expected, count, total, squares, saturated, wrong)
+        # What is left over: pixels, then frames.
+        lines = adc, code, frames, expected, count, total, squares, saturated, wrong
+        _add_lines(0, packed, middle, b, *lines)
+        _add_lines(packed, frames.size, a, b, *lines)
 
 
 @njit(nogil=True, cache=True)
-def _add_one(adc, code, expected, total, squares, counts):
+def _address_rows(adc, code, frames, first, a, rows):
+    """Where FRAMES frames from the first have pixel a, ADC values, then codes."""
+    for i in range(FRAMES):
+        pixel = np.uint64(frames[first + i]) * np.uint64(adc.shape[1]) + np.uint64(a)
+        rows[i] = np.uint64(adc.ctypes.data) + np.uint64(2) * pixel
+        rows[FRAMES + i] = np.uint64(code.ctypes.data) + pixel
+
+
+@njit(nogil=True, cache=True)
+def _add_packed(rows, a, b, expected, count, total, squares, saturated, wrong):
+    """The pixels a to b, a multiple of PIXELS, of FRAMES frames: what `_add_lines` does."""
+    start, place = np.uint64(a), np.uint64(rows.ctypes.data)
+    for i in range(np.uint64(b - a) // np.uint64(PIXELS)):
+        at = i * np.uint64(PIXELS)
+        four = np.uint64(4) * (start + at)
+        eight = np.uint64(2) * four
+        to_total, to_squares = np.uint64(total.ctypes.data) + eight, np.uint64(squares.ctypes.data) + eight
+        if sums_step(place, at, expected, to_total, to_squares):
+            to_count, to_wrong = np.uint64(count.ctypes.data) + four, np.uint64(wrong.ctypes.data) + four
+            to_saturated = np.uint64(saturated.ctypes.data) + four
+            counts_step(place, at, expected, to_count, to_saturated, to_wrong)
+
+
+@njit(nogil=True, cache=True)
+def _add_lines(start, stop, a, b, adc, code, frames, expected, count, total, squares, saturated, wrong):
+    """The pixels a to b of some of the frames."""
+    for n in frames[start : stop if a < b else start]:
+        _sum_line(adc[n, a:b], code[n, a:b], expected, total[a:b], squares[a:b])
+        _count_line(adc[n, a:b], code[n, a:b], expected, count[a:b], saturated[a:b], wrong[a:b])
+
+
+@njit(nogil=True, cache=True)
+def _sum_line(adc, code, expected, total, squares):
     for p in range(adc.size):
-        x, n = _sample(adc[p], code[p], expected)
-        total[p] += np.uint32(x)
-        squares[p] += np.uint32(x * x)
-        counts[p] += np.uint32(n)
+        # A product, for a choice keeps some compilers' targets from packing the loop.
+        x = np.uint32(np.uint32(adc[p] & ADC_MAX) * np.uint32(code[p] == expected))
+        total[p] += np.uint64(x)
+        squares[p] += np.uint64(x) * np.uint64(x)
 
 
 @njit(nogil=True, cache=True)
-def _sample(adc, code, expected):
-    """(ADC value, 1 + 65536 if it is at an end of the range); zeros if the gain code is another one."""
-    right = code == expected
-    x = np.int32(adc & ADC_MAX)
-    saturated = right & ((x == 0) | (x == ADC_MAX))
-    return (x if right else np.int32(0)), np.int32(right) + (np.int32(saturated) << 16)
+def _count_line(adc, code, expected, count, saturated, wrong):
+    for p in range(adc.size):
+        right = code[p] == expected
+        x = np.int32(adc[p] & ADC_MAX)
+        count[p] -= np.uint32(not right)
+        wrong[p] += np.uint32(not right)
+        saturated[p] += np.uint32(right & ((x == 0) | (x == ADC_MAX)))
 
 
-@njit(nogil=True, cache=True)
-def _flush_counts(counts, frames, count, saturated, wrong):
+# NumPy's rule for division by zero, not Python's.
+@njit(nogil=True, cache=True, error_model="numpy")
+def _mean_and_std(count, total, squares, mean, std):
     for p in range(count.size):
-        n = np.uint32(counts[p] & np.uint32(0xFFFF))
-        count[p] += n
-        wrong[p] += np.uint32(frames - n)
-        saturated[p] += np.uint32(counts[p] >> np.uint32(16))
-
-
-@njit(nogil=True, cache=True)
-def _flush_sums(part_total, part_squares, total, squares):
-    for p in range(total.size):
-        total[p] += np.uint64(part_total[p])
-        squares[p] += np.uint64(part_squares[p])
+        n = np.uint64(count[p])
+        # Both terms may pass 2^64; their difference is right modulo 2^64, and it is below that.
+        spread = n * squares[p] - total[p] * total[p]
+        mean[p] = np.float64(total[p]) / np.float64(n)
+        std[p] = np.sqrt(np.float64(spread)) / np.float64(n)

@@ -31,23 +31,23 @@ _LIMITS, _OFFSETS, _SCALES, _WORDS = 0, 4, 7, 10
 I8, I16, I32, F32 = ir.IntType(8), ir.IntType(16), ir.IntType(32), ir.FloatType()
 
 
-def vector(kind: ir.Type) -> ir.VectorType:
-    return ir.VectorType(kind, LANES)
+def vector(kind: ir.Type, lanes: int = LANES) -> ir.VectorType:
+    return ir.VectorType(kind, lanes)
 
 
-def same(kind: ir.Type, value) -> ir.Constant:
-    return ir.Constant(vector(kind), [value] * LANES)
+def same(kind: ir.Type, value, lanes: int = LANES) -> ir.Constant:
+    return ir.Constant(vector(kind, lanes), [value] * lanes)
 
 
 class Step:
-    """Builds the instructions of a step: for LANES pixels at once."""
+    """Builds the instructions of a step: for LANES pixels at once, or another number."""
 
-    def __init__(self, builder: ir.IRBuilder):
-        self.b = builder
+    def __init__(self, builder: ir.IRBuilder, lanes: int = LANES):
+        self.b, self.lanes = builder, lanes
 
     def _pointer(self, address, distance: int, kind: ir.Type):
         address = self.b.add(address, ir.Constant(address.type, distance))
-        return self.b.inttoptr(address, vector(kind).as_pointer())
+        return self.b.inttoptr(address, vector(kind, self.lanes).as_pointer())
 
     def load(self, address, kind: ir.Type, distance: int = 0):
         return self.b.load(self._pointer(address, distance, kind), align=1)
@@ -64,8 +64,8 @@ class Step:
 
     def spread(self, value, kind: ir.Type):
         """A number of the caller in all lanes."""
-        one = self.b.insert_element(ir.Constant(vector(kind), ir.Undefined), value, I32(0))
-        return self.b.shuffle_vector(one, one, ir.Constant(vector(I32), [0] * LANES))
+        one = self.b.insert_element(ir.Constant(vector(kind, self.lanes), ir.Undefined), value, I32(0))
+        return self.b.shuffle_vector(one, one, same(I32, 0, self.lanes))
 
     def above(self, x, y):
         return self.b.icmp_signed(">", x, y)
