@@ -109,7 +109,10 @@ class TaskHashes:
         stamp, hashed = self._early.get(path, ((), None))
         if hashed is not None and stamp == _stamp(path) and hashed.exception() is None:
             return hashed.result()
-        return hash_file(path)
+        try:
+            return hash_file(path)
+        except BadInput:  # another attempt at the task, on a node that was lost, has just replaced it
+            return hash_file(path)
 
 
 def _stamp(path: str) -> tuple[int, ...]:
