@@ -14,11 +14,12 @@ from agipd_constants import true_constants
 
 from calibook.calibration import workers
 from calibook.calibration.agipd.baseline import by_histogram, by_noise_peak, by_stripes
-from calibook.calibration.agipd.constants import GainOptions, pack_agipd, wanted_constants
+from calibook.calibration.agipd.constants import GainOptions, pack_agipd
 from calibook.calibration.agipd.correct import AgipdCorrection, ChipMode
 from calibook.calibration.agipd.correct_file import correct_agipd_file
 from calibook.calibration.agipd.first_pass import Selection, stuck_pixels, with_cell_common_mode
 from calibook.calibration.agipd.overview import combined_agipd, outlying_chips, signal_by_cell, train_by_cell
+from calibook.calibration.agipd.wanted import wanted_constants
 from calibook.detectors.agipd import AGIPD, double_size_pixels, signal_ranges
 from calibook.detectors.bad_pixels import INFORMATIONAL, BadPixels
 from calibook.errors import BadParameter

@@ -18,7 +18,8 @@ import numpy as np
 import pytest
 from commands import calibook, failed, figures, work_folder
 
-from calibook.calibration.agipd.constants import pack_agipd, wanted_constants
+from calibook.calibration.agipd.constants import pack_agipd
+from calibook.calibration.agipd.wanted import wanted_constants
 from calibook.calibration.load import TaskConstants, load_constants
 from calibook.calibration.planning.corrections import plan_correction
 from calibook.detectors.agipd import AGIPD, SLOPES_PC

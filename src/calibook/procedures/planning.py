@@ -22,9 +22,10 @@ def make_plan(procedure: Procedure, values: Mapping[str, Any]) -> Plan:
     """
     if not procedure.has_plan:
         return Plan(tasks=[Task(procedure.name)])
-    import nbformat
+    from nbformat import v4
 
-    notebook = fill_in(nbformat.read(procedure.path, as_version=4), values)
+    # As it is: to compile the schema that it could be checked against takes a tenth of a second.
+    notebook = fill_in(v4.reads(procedure.path.read_text(encoding="utf-8")), values)
     namespace: dict[str, Any] = {"__name__": "__main__"}
     for tag in ("parameters", "plan"):
         _run_cell(procedure, notebook.cells, cells_tagged(notebook.cells, tag)[0], namespace)

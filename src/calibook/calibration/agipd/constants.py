@@ -11,9 +11,8 @@ import numpy as np
 from calibook.calibration.agipd.pc import medium_shift, relative_gains
 from calibook.calibration.workers import worker_threads
 from calibook.constants import contiguous
-from calibook.detectors.agipd import ADC_BLOCK_SHAPE, fixed_stage
+from calibook.detectors.agipd import ADC_BLOCK_SHAPE
 from calibook.detectors.bad_pixels import BadPixels
-from calibook.detectors.base import ConditionValue
 from calibook.errors import NoConstants
 from calibook.kernels.analogue_packing import (
     pack_analogue,
@@ -28,8 +27,6 @@ _BAD_PIXELS = ("BadPixelsDark", "BadPixelsPC", "BadPixelsFF")
 # Constants are packed some memory cells at a time: in between they are of double precision.
 _CELLS_AT_A_TIME = 8
 _MOST_THREADS = 4
-# Of options that aren't true or false.
-_WITHOUT = {"rel_gain": "off"}
 
 
 @dataclass(frozen=True)
@@ -61,33 +58,6 @@ class GainOptions:
     adjust_medium: bool = True
     xray_gain: float | None = None
     photon_energy: float = 1.0
-
-
-def wanted_constants(
-    conditions: Mapping[str, ConditionValue], relative: bool, adjust_medium: bool, xray_gain: bool
-) -> dict[str, bool | str]:
-    """Constants that a correction needs (True, or a text that tells what for) or can use (False).
-
-    conditions: of the run; with a fixed gain mode no thresholds are needed
-    relative, adjust_medium, xray_gain: the options rel_gain, adjust_mg_baseline and xray_gain
-    """
-    scan = [name for name, on in (("rel_gain", relative), ("adjust_mg_baseline", adjust_medium)) if on]
-    return {
-        "Offset": True,
-        "ThresholdsDark": fixed_stage(conditions) is None,
-        "BadPixelsDark": False,
-        "Noise": False,
-        "SlopesPC": _asked_by(scan),
-        "BadPixelsPC": False,
-        "SlopesFF": _asked_by(["xray_gain"] if xray_gain else []),
-        "BadPixelsFF": False,
-    }
-
-
-def _asked_by(options: list[str]) -> bool | str:
-    named = " and ".join(options)
-    how = " ".join(f"--{name.replace('_', '-')} {_WITHOUT.get(name, 'false')}" for name in options)
-    return f"{named} need{'s' * (len(options) == 1)} it; {how} does without" if options else False
 
 
 def pack_agipd(
