@@ -85,9 +85,6 @@ def run_request(
 
     Exits with code 1 if a task or the report failed; the verdict's word is printed, no more.
     """
-    from calibook.cli.show import console, show_plan
-    from calibook.jobs.lock import hold
-    from calibook.jobs.request import make_request
     from calibook.jobs.warm import WarmParent
 
     _check_engine(engine, report)
@@ -95,6 +92,10 @@ def run_request(
     with WarmParent(procedure.notebooks) as warm:
         if settings is None and not dry_run:
             warm.begin()  # what tasks need is loaded while the request is planned
+        from calibook.cli.show import console, show_plan
+        from calibook.jobs.lock import hold
+        from calibook.jobs.request import make_request
+
         with _threads_of_a_job(settings):
             request = make_request(procedure, values, work_folder, overwrite=overwrite)
         show_plan(request.work, continues=request.continues)

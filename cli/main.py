@@ -45,7 +45,9 @@ class _Strict(click.Group):
         from calibook.procedures.notebook import nearest
 
         name = args[0]
-        if self.get_command(ctx, name) is None and not name.startswith("-"):
+        if (found := self.get_command(ctx, name)) is not None:
+            return name, found, args[1:]
+        if not name.startswith("-"):
             known = self.list_commands(ctx)
             close = nearest(name, known)
             hint = f" Did you mean {close!r}?" if close else ""

@@ -61,13 +61,12 @@ def main() -> None:
     replies = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # what an import prints is no reply
     os.environ.update(task_environment())
-    gc.disable()  # what is loaded stays
+    gc.disable()  # what is loaded stays; to look for the little that does not takes a fifth of a second
     _load(notebooks)
-    gc.enable()
     if threading.active_count() > 1:
         sys.exit("something that was loaded runs a thread of its own: not safe to fork")
-    gc.collect()
-    gc.freeze()  # a child that counts references does not copy what was loaded
+    gc.freeze()  # a child that looks for garbage does not copy what was loaded
+    gc.enable()
     _Server(replies).run()
 
 
