@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numba import njit, types
+from twins import rubbish
 
 from calibook.detectors.bad_pixels import BadPixels
 from calibook.errors import BadParameter
@@ -278,20 +279,27 @@ def test_the_inner_loops_do_several_pixels_per_instruction(line):
 
 @pytest.mark.parametrize("line", ["loop", "lanes"])
 def test_the_lines_of_two_frames_do_several_pixels_per_instruction(line):
-    frames, shifts = (array(U2, 3), *(I8,) * 5), (array(F4, 2), U4)
-    results = (array(F4), array(U1), array(U4))
+    frames, shifts = (array(U2, 3), *(I8,) * 4), (array(F4, 2), U4)
+    rows = (array(I4, 2), array(F4, 2), array(U4, 2))
+    near, results = (array(F4), array(U1), array(U4)), (array(F4, 2), array(U1, 2), array(U4, 2))
     signatures = {
-        "loop": (*frames, array(I4, 2), array(F4, 2), array(U4, 2), F4, U4, *shifts, F4, *results),
-        "lanes": (*frames, array(I4, 2), types.boolean, F4, U4, *shifts, *results),
+        "loop": (*frames, I8, *rows, F4, U4, *shifts, F4, *near),
+        "lanes": (*frames, array(I4), types.boolean, F4, U4, *shifts, *results),
     }
     assert_packed(assembly_of(analogue_lines, line, signatures[line]), products=2)
 
 
 def test_results_are_streamed_past_the_caches():
-    signature = (array(F4), types.uint64, array(F4, 2), I8, I8, I8)
-    assembly = assembly_of(streaming, "stream", signature)
-    if platform.machine() == "x86_64":
-        assert "movntps" in assembly
+    frames, shifts = (array(U2, 3), *(I8,) * 4), (array(F4, 2), U4)
+    results = (array(F4, 2), array(U1, 2), array(U4, 2))
+    signatures = {
+        "stream": (streaming, (array(F4), types.uint64, array(F4, 2), I8, I8, I8)),
+        "lanes": (analogue_lines, (*frames, array(I4), types.boolean, F4, U4, *shifts, *results)),
+    }
+    for function, (module, signature) in signatures.items():
+        assembly = assembly_of(module, function, signature)
+        if platform.machine() == "x86_64":
+            assert "movntps" in assembly, function
 
 
 def assert_packed(assembly, products):
@@ -323,23 +331,28 @@ def tame_samples(seed, frames, pixels, cells, share_nan):
 @pytest.mark.parametrize("ruled", [False, True])
 @pytest.mark.parametrize("frames", [1, 2, 5])
 @pytest.mark.parametrize("nan_mask", [0, 0x1000, 0x20000])
-def test_constants_without_surprises_take_a_shorter_way_to_the_same_bits(share_nan, ruled, frames, nan_mask):
+@pytest.mark.parametrize(("more", "past"), [(304, 0), (300, 0), (304, 16)])
+def test_constants_without_surprises_take_a_shorter_way_to_the_same_bits(
+    share_nan, ruled, frames, nan_mask, more, past
+):
+    """If lines of results are lines of memory: all of them, none, all but parts of lines at both ends."""
     rule = {"gap": False, "high_below": None, "medium_below": None, "high_from": 0}
     rule |= {"high_below": 1000.0, "medium_below": 1000.0} if ruled else {}
-    s = tame_samples(frames, frames, 2 * TILE + 300, 2, share_nan)
+    s = tame_samples(frames, frames, 2 * TILE + more, 2, share_nan)
     constants, expected = packed_and_expected(s, rule, nan_mask, ruled)
-    got = outputs(s[0].shape[::2])
+    got = [rubbish(s[0].shape[::2], dtype, past) for dtype in ("f4", "u1", "u4")]
     correct_frames(s[0], s[1], constants, *got, nan_mask=nan_mask, medium_not_negative=ruled)
     for a, b in zip(got, expected, strict=True):
         same_bits(a, b)
 
 
+@pytest.mark.parametrize("pixels", [700, 704])
 @pytest.mark.parametrize("shift", range(0, 64, 4))
-def test_results_may_begin_anywhere_in_memory(shift):
-    s = tame_samples(shift, 3, 700, 1, 0)
+def test_results_may_begin_anywhere_in_memory(shift, pixels):
+    s = tame_samples(shift, 3, pixels, 1, 0)
     rule = {"gap": False, "high_below": None, "medium_below": None, "high_from": 0}
     constants, expected = packed_and_expected(s, rule, 0, False)
-    buffers = [np.full(3 * 700 * 4 + 256, 0xA5, "u1") for _ in expected]
+    buffers = [np.full(3 * pixels * 4 + 256, 0xA5, "u1") for _ in expected]
     got = []
     for buffer, wanted in zip(buffers, expected, strict=True):
         start = -buffer.ctypes.data % 64 + shift

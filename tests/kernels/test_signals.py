@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numba import njit, types
+from twins import rubbish
 
 from calibook.kernels import signals
 from calibook.kernels.cells import TILE
@@ -78,16 +79,18 @@ def test_arrays_that_do_not_fit_are_refused(change, complaint):
 
 
 @pytest.mark.parametrize(("share_nan", "frames"), [(0, 1), (0.05, 4), (0, 5)])
-def test_constants_without_surprises_take_a_shorter_way_to_the_same_bits(share_nan, frames):
+@pytest.mark.parametrize(("more", "past"), [(304, 0), (300, 0), (304, 16)])
+def test_constants_without_surprises_take_a_shorter_way_to_the_same_bits(share_nan, frames, more, past):
+    """If lines of results are lines of memory: all of them, none, all but parts of lines at both ends."""
     r = np.random.default_rng(frames)
-    pixels = 2 * TILE + 300
+    pixels = 2 * TILE + more
     words, cell, packed = samples(frames, frames, pixels, 1)
     offset, scale = r.normal(3000, 100, (1, 3, pixels)), r.normal(0.02, 0.001, (1, 3, pixels))
     for values in (offset, scale):
         values[r.random(values.shape) < share_nan] = np.nan
     packed = PackedConstants(offset.astype("f4"), scale.astype("f4"), packed.mask, 1)
     cell[:] = 0
-    data, expected = (np.full(words.shape, 123, "f4") for _ in range(2))
+    data, expected = rubbish(words.shape, "f4", past), np.full(words.shape, 123, "f4")
     correct_signals(words, cell, packed, data, -7.5)
     gain, mask = np.empty(words.shape, "u1"), np.empty(words.shape, "u4")
     correct_words(words, cell, packed, expected, gain, mask, 0, -7.5)
@@ -100,8 +103,12 @@ def test_the_inner_loops_do_several_pixels_per_instruction(line):
     u2, rows, row = (
         types.Array(t, d, "C") for t, d in ((types.uint16, 2), (types.float32, 2), (types.float32, 1))
     )
+    signatures = {
+        "_loop": (u2, *(types.int64,) * 5, rows, types.float32, row),
+        "_lanes": (u2, *(types.int64,) * 4, row, types.float32, rows),
+    }
     compiled = njit(nogil=True)(getattr(signals, line).py_func)
-    compiled.compile((u2, *(types.int64,) * 5, rows, types.float32, row))
+    compiled.compile(signatures[line])
     (assembly,) = compiled.inspect_asm().values()
     # x86: [v]mulps, arm: fmul with four lanes
     assert len(re.findall(r"\bv?mulps\b|\bfmul\.4s|fmul\s+v\d+\.4s", assembly)) >= 2

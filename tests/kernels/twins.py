@@ -121,3 +121,11 @@ def _bins(values, edges):
     with np.errstate(over="ignore"):
         places = np.floor((values - np.float32(edges[0])) * per_width) + 1
     return np.bincount(places.clip(0, bins + 1).astype(int), minlength=bins + 2)
+
+
+def rubbish(shape, dtype, past=0):
+    """An array to be overwritten that begins some bytes past a line of the cache."""
+    size = int(np.prod(shape)) * np.dtype(dtype).itemsize
+    buffer = np.full(size + 128, 0xA5, "u1")
+    start = -buffer.ctypes.data % 64 + past
+    return buffer[start : start + size].view(dtype).reshape(shape)

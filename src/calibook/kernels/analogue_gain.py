@@ -27,15 +27,25 @@ from calibook.kernels.analogue_lines import ADC_MAX, LIMITS, fold_lanes, fold_li
 from calibook.kernels.analogue_packing import AnalogueConstants
 from calibook.kernels.cells import CHUNK, CHUNKS, TILE, frames_by_cell
 from calibook.kernels.checks import check_array
-from calibook.kernels.lane_steps import LANES, RECORD
+from calibook.kernels.lane_steps import LANES, RECORD, WIDE
 from calibook.kernels.lanes import LARGEST, NAN, hide, of_stage
 from calibook.kernels.near import LEVELS, fold, lines, rows
 from calibook.kernels.packing import STAGES, PackedConstants
-from calibook.kernels.streaming import fetch, finish_streaming, pixels_to_line, stream_pair
+from calibook.kernels.streaming import (
+    LINE,
+    fetch,
+    finish_streaming,
+    pixels_to_line,
+    stream,
+    stream_pair,
+    whole_lines,
+)
 
 MAX_SIGNAL = np.float32(1e7)
 """No detector sees so much, in whatever unit: constants that give more are wrong."""
 
+_APART = LINE
+"""Between rows, which at powers of two would have the same places of a cache."""
 _NO_FLOOR, _NO_LIMIT = np.float32(-np.inf), np.float32(np.inf)
 
 
@@ -146,8 +156,9 @@ def _correct(
 ):  # fmt: skip
     pixels = raw.shape[2]
     limits, levels = rows(CHUNKS, LIMITS, np.int32), rows(CHUNKS, LEVELS, np.float32)
-    words, records = rows(CHUNKS, STAGES, np.uint32), lines(CHUNKS, CHUNK * RECORD, np.int32)
+    words, records = rows(CHUNKS, STAGES, np.uint32), lines(1, TILE * RECORD, np.int32)[0]
     x, g, u = rows(1, 2, np.float32)[0], rows(1, 2, np.uint8)[0], rows(1, 2, np.uint32)[0]
+    stages = lines(2, TILE + _APART, np.uint8)
     lead = pixels_to_line(data)
     for c in range(first.size - 1):
         frames = order[first[c] : first[c + 1]]
@@ -156,42 +167,49 @@ def _correct(
         o, s, w = offset[c % len(offset)], scale[c % len(scale)], word[c % len(word)]
         for begin in range(lead - TILE, pixels if frames.size else 0, TILE):
             a, b = max(begin, 0), min(begin + TILE, pixels)
-            if a == b:
-                continue
-            tame = fold_lanes(t, f, o, s, w, a, b, reach, largest, records)
+            fits = whole_lines(data, a) & whole_lines(mask, a)
             # Shifts belong to eight pixels that begin at a multiple of eight.
-            tame &= shift.shape[0] == 0 or a % LANES == 0
-            if not tame or (b - a) % LANES:
-                fold_limits(t, f, a, b, limits)
-                fold(o, s, w, a, b, reach, largest, levels, words)
+            fits &= shift.shape[0] == 0 or a % LANES == 0
+            # Up to here in packed steps, if constants allow it, and the rest in a loop.
+            middle = b - (b - a) % WIDE if fits else a
+            if not fold_lanes(t, f, o, s, w, a, middle, reach, largest, records):
+                middle = a
+            fold_limits(t, f, middle, b, limits)
+            fold(o, s, w, middle, b, reach, largest, levels, words)
             for i in range(0, frames.size, 2):
                 # Two frames at a time; an odd one is its own partner.
                 n, m = frames[i], frames[min(i + 1, frames.size - 1)]
-                _correct_pair(
-                    raw, n, m, a, b, ruled, tame, limits, levels, words, records, floor, nan_mask, shift,
-                    excluded, largest, x, g, u, data, gain, mask,
+                if a < middle:
+                    lanes(
+                        raw, n, m, a, middle, records, ruled, floor, nan_mask, shift, excluded, data, stages,
+                        mask,
+                    )  # fmt: skip
+                    _stream_stages(stages, gain, n, m, a, middle)
+                _rest(
+                    raw, n, m, middle, b, limits, levels, words, floor, nan_mask, shift, excluded, largest,
+                    x, g, u, data, gain, mask,
                 )  # fmt: skip
-                if i + 2 < frames.size:
-                    _fetch(raw, frames[i + 2], frames[min(i + 3, frames.size - 1)], a, min(a + CHUNK, b))
     finish_streaming()
 
 
 @njit(nogil=True, cache=True)
-def _correct_pair(
-    raw, n, m, a, b, ruled, tame, limits, levels, words, records, floor, nan_mask, shift, excluded, largest,
-    x, g, u, data, gain, mask,
+def _stream_stages(stages, gain, n, m, a, b):
+    stream(stages, 0, gain, n, a, b)
+    if m != n:
+        stream(stages, stages.shape[1], gain, m, a, b)
+
+
+@njit(nogil=True, cache=True)
+def _rest(
+    raw, n, m, a, b, limits, levels, words, floor, nan_mask, shift, excluded, largest, x, g, u, data, gain,
+    mask,
 ):  # fmt: skip
     """Pixels a to b of frames n and m; x, g, u: near memory for the results."""
     # No tuples of arrays here: making one counts references, which costs more than some pixels.
     for k in range((b - a + CHUNK - 1) // CHUNK):
         p = a + k * CHUNK
         q = min(p + CHUNK, b)
-        if tame and (q - p) % LANES == 0:
-            lanes(raw, n, m, p, q, k, records, ruled, floor, nan_mask, shift, excluded, x, g, u)
-        else:
-            loop(
-                raw, n, m, p, q, k, limits, levels, words, floor, nan_mask, shift, excluded, largest, x, g, u
-            )
+        loop(raw, n, m, p, q, k, limits, levels, words, floor, nan_mask, shift, excluded, largest, x, g, u)
         _fetch(raw, n, m, q, min(q + CHUNK, b))
         stream_pair(x, data, n, m, p, q)
         stream_pair(u, mask, n, m, p, q)

@@ -8,13 +8,20 @@ which no value needs to be looked at.
 Arrays come whole, since a slice is a reference to be counted, and threads that
 count the same array wait for each other. Arguments, of both:
 
-    raw: u2 (frame, 2, pixel); pixels p to q of frames n and m, in chunk k
-    limits: i4 (chunk, LIMITS rows), see `fold_limits`
-    levels, words: rows of `near.fold`
-    records: i4 (chunk, CHUNK * RECORD), the same interleaved, see `fold_lanes`
+    raw: u2 (frame, 2, pixel); pixels of frames n and m, which may be the same
     floor: lowest medium signal; nan_mask, largest: as in `analogue_gain`
     shift: f4 (frame or none, pixel // LANES), see `per_lanes`; excluded: bits of pixels that it leaves alone
+
+of `loop`, for the pixels p to q, chunk k of those that have rows:
+
+    limits: i4 (chunk, LIMITS rows), see `fold_limits`
+    levels, words: rows of `near.fold`
     data, gain, mask: f4, u1, u4, two rows: the results of each frame
+
+and of `lanes`, for the pixels a to b:
+
+    records: i4 (RECORD * pixels,), the same interleaved, see `fold_lanes`
+    data, mask: f4, u4 (frame, pixel), streamed to
 """
 
 from __future__ import annotations
@@ -25,9 +32,10 @@ from numba import njit
 from calibook.kernels import bits, lane_steps
 from calibook.kernels.cells import CHUNK, ROW
 from calibook.kernels.fold_steps import fold_analogue_step
-from calibook.kernels.lane_steps import LANES, RECORD, plain_step, ruled_step, shifted_step
+from calibook.kernels.lane_steps import LANES, RECORD, WIDE, plain_step, ruled_step, shifted_step
 from calibook.kernels.lanes import LARGEST, choose, hide
 from calibook.kernels.near import signal_limit
+from calibook.kernels.streaming import AHEAD, fetch_line
 
 ADC_MAX = np.int32(lane_steps.ADC_MAX)
 LIMITS = 4
@@ -36,8 +44,8 @@ LIMITS = 4
 # Row numbers times their distance; unsigned, so that nothing asks whether they count from the end.
 _1, _2, _3, _4, _5 = (ROW * np.uint64(row) for row in range(1, 6))
 _SIGNAL, _LEVEL = np.uint64(0), np.uint64(1)
-_LANES = np.uint64(LANES)
-_RECORD_BYTES = np.uint64(4 * LANES * RECORD)
+_TWO, _FOUR, _WIDE = np.uint64(2), np.uint64(4), np.uint64(WIDE)
+_RECORD_BYTES = np.uint64(4 * WIDE * RECORD)
 
 
 @njit(nogil=True, cache=True)
@@ -63,58 +71,72 @@ def _fold_limits_line(t0, t1, f0, f1, first, second, high_below, medium_below):
 
 @njit(nogil=True, cache=True)
 def fold_lanes(threshold, force_below, offset, scale, word, a, b, reach, largest, records):
-    """`fold_limits` and `near.fold` at once, side by side: LANES pixels of each row stand together.
+    """`fold_limits` and `near.fold` at once, side by side: WIDE pixels of each row stand together.
 
+    a to b are a multiple of WIDE pixels
     reach: ADU, no sample is above, with its shift
-    records: i4 (chunk, CHUNK * RECORD); pixels beyond the last multiple of LANES are left out
+    records: i4 (RECORD * pixels,)
     Returns whether no value needs to be looked at.
     """
     limit = signal_limit(largest)
     pixels, wild = np.uint64(offset.shape[1]), np.uint32(0)
     t, f = np.uint64(threshold.ctypes.data), np.uint64(force_below.ctypes.data)
     o, s, w = np.uint64(offset.ctypes.data), np.uint64(scale.ctypes.data), np.uint64(word.ctypes.data)
-    for k in range((b - a + CHUNK - 1) // CHUNK):
-        p, q = a + k * CHUNK, min(a + (k + 1) * CHUNK, b)
-        place = np.uint64(records.ctypes.data) + np.uint64(k * records.strides[0])
-        for i in range((q - p) // LANES):
-            at = np.uint64(p + i * LANES)
-            two, four = np.uint64(2) * at, np.uint64(4) * at
-            wild |= fold_analogue_step(
-                t + two, f + two, o + four, s + four, w + four, pixels, reach, limit, place
-            )
-            place += _RECORD_BYTES
+    place = np.uint64(records.ctypes.data)
+    for i in range((b - a) // WIDE):
+        at = np.uint64(a + i * WIDE)
+        two, four = np.uint64(2) * at, np.uint64(4) * at
+        wild |= fold_analogue_step(
+            t + two, f + two, o + four, s + four, w + four, pixels, reach, limit, place
+        )
+        place += _RECORD_BYTES
     return wild == 0
 
 
 @njit(nogil=True, cache=True)
-def lanes(raw, n, m, p, q, k, records, ruled, floor, nan_mask, shift, excluded, data, gain, mask):
-    """For a multiple of LANES pixels. Unless ruled, there are no limits, no floor, no nan_mask, no shifts."""
+def lanes(raw, n, m, a, b, records, ruled, floor, nan_mask, shift, excluded, data, near_gain, mask):
+    """The pixels a to b, a multiple of WIDE that begins a line of data and of mask, which are (frame, pixel).
+
+    Unless ruled, there are no limits, no floor, no nan_mask, no shifts.
+    near_gain: u1 (2, pixels), near memory, as it takes four steps to fill a line
+    """
+    n, m, p = np.uint64(n), np.uint64(m), np.uint64(a)
     plane = np.uint64(raw.strides[1])
-    adc0 = np.uint64(raw.ctypes.data) + np.uint64(2) * (np.uint64(n) * plane + np.uint64(p))
-    adc1 = np.uint64(raw.ctypes.data) + np.uint64(2) * (np.uint64(m) * plane + np.uint64(p))
-    record = np.uint64(records.ctypes.data) + np.uint64(k * records.strides[0])
-    x, g, w = np.uint64(data.ctypes.data), np.uint64(gain.ctypes.data), np.uint64(mask.ctypes.data)
-    shifts, group = shift.shape[0] > 0, np.uint64(p) // _LANES
-    n, m = np.uint64(n), np.uint64(m)
-    for i in range(np.uint64(q - p) // _LANES):
-        to, at = i * _LANES, i * np.uint64(2) * _LANES
-        place = record + i * _RECORD_BYTES
-        if shifts:
+    adc0 = np.uint64(raw.ctypes.data) + _TWO * (n * plane + p)
+    adc1 = np.uint64(raw.ctypes.data) + _TWO * (m * plane + p)
+    place, pixels = np.uint64(records.ctypes.data), np.uint64(data.shape[1])
+    first, second = _FOUR * (n * pixels + p), _FOUR * (m * pixels + p)
+    x0, x1 = np.uint64(data.ctypes.data) + first, np.uint64(data.ctypes.data) + second
+    w0, w1 = np.uint64(mask.ctypes.data) + first, np.uint64(mask.ctypes.data) + second
+    g0 = np.uint64(near_gain.ctypes.data)
+    g1 = g0 + np.uint64(near_gain.strides[0])
+    shifted, groups = shift.shape[0] > 0, np.uint64(shift.strides[0])
+    s0 = np.uint64(shift.ctypes.data) + n * groups + p // _TWO
+    s1 = np.uint64(shift.ctypes.data) + m * groups + p // _TWO
+    for i in range(np.uint64(b - a) // _WIDE):
+        at, by, to = _TWO * i * _WIDE, i * _WIDE, _FOUR * i * _WIDE
+        if i % _TWO == 0:
+            fetch_line(adc0 + at + AHEAD)
+            fetch_line(adc0 + plane + at + AHEAD)
+            fetch_line(adc1 + at + AHEAD)
+            fetch_line(adc1 + plane + at + AHEAD)
+        if shifted:
             shifted_step(
                 adc0 + at, adc0 + plane + at, adc1 + at, adc1 + plane + at, place, floor, nan_mask,
-                x + np.uint64(4) * to, g + to, w + np.uint64(4) * to,
-                shift[n, group + i], shift[m, group + i], excluded,
+                x0 + to, x1 + to, g0 + by, g1 + by, w0 + to, w1 + to,
+                s0 + by // _TWO, s1 + by // _TWO, excluded,
             )  # fmt: skip
         elif ruled:
             ruled_step(
                 adc0 + at, adc0 + plane + at, adc1 + at, adc1 + plane + at, place, floor, nan_mask,
-                x + np.uint64(4) * to, g + to, w + np.uint64(4) * to,
+                x0 + to, x1 + to, g0 + by, g1 + by, w0 + to, w1 + to,
             )  # fmt: skip
         else:
             plain_step(
                 adc0 + at, adc0 + plane + at, adc1 + at, adc1 + plane + at, place, floor, nan_mask,
-                x + np.uint64(4) * to, g + to, w + np.uint64(4) * to,
+                x0 + to, x1 + to, g0 + by, g1 + by, w0 + to, w1 + to,
             )  # fmt: skip
+        place += _RECORD_BYTES
 
 
 @njit(nogil=True, cache=True)

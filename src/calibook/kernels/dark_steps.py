@@ -47,14 +47,14 @@ class _Dark(Step):
         """Of the n-th frame: whether the code is the expected one; ADC value u2, or 0 where it is another."""
         b = self.b
         right = b.icmp_unsigned("==", self.load(self._row(FRAMES + n, 1), I8), self._expected)
-        adc = b.and_(self.load(self._row(n, 2), I16), same(I16, ADC_MAX, PIXELS))
-        return right, b.select(right, adc, same(I16, 0, PIXELS))
+        adc = b.and_(self.load(self._row(n, 2), I16), self.same(I16, ADC_MAX))
+        return right, b.select(right, adc, self.same(I16, 0))
 
     def at_end(self, least, most):
         """Where a sample is at an end of the ADC's range, given both its bounds."""
         b = self.b
-        bottom = b.icmp_unsigned("==", least, same(I16, 0, PIXELS))
-        return b.or_(bottom, b.icmp_unsigned("==", most, same(I16, ADC_MAX, PIXELS)))
+        bottom = b.icmp_unsigned("==", least, self.same(I16, 0))
+        return b.or_(bottom, b.icmp_unsigned("==", most, self.same(I16, ADC_MAX)))
 
     def least(self, x, y):
         return self.b.select(self.b.icmp_unsigned("<", x, y), x, y)
@@ -83,16 +83,16 @@ class _Dark(Step):
     def add(self, halves: list, sums) -> None:
         """Put both halves of the pixels together again, and add them to u8 at an address."""
         order = [i // 2 + i % 2 * _PAIRS for i in range(PIXELS)]
-        values = self.b.shuffle_vector(*halves, ir.Constant(vector(I32, PIXELS), order))
-        self.increase(sums, self.b.zext(values, vector(I64, PIXELS)))
+        values = self.b.shuffle_vector(*halves, ir.Constant(self.vector(I32), order))
+        self.increase(sums, self.b.zext(values, self.vector(I64)))
 
     def increase(self, sums, values, sign: str = "add") -> None:
         self.store(getattr(self.b, sign)(self.load(sums, values.type.element), values), sums)
 
     def count(self, conditions: list):
         """How often each pixel meets the condition, u4."""
-        ones = [self.b.zext(condition, vector(I8, PIXELS)) for condition in conditions]
-        return self.b.zext(reduce(self.b.add, ones), vector(I32, PIXELS))
+        ones = [self.b.zext(condition, self.vector(I8)) for condition in conditions]
+        return self.b.zext(reduce(self.b.add, ones), self.vector(I32))
 
 
 @_intrinsic

@@ -1,4 +1,4 @@
-"""Constants of eight pixels made simple and put into their record, in explicit packed instructions.
+"""Constants of a line of pixels made simple and put into their record, in explicit packed instructions.
 
 What `near.fold` and `analogue_lines.fold_limits` do row by row, at once: constants come from memory, and
 are written where `lane_steps` reads them, without being put down in between.
@@ -10,10 +10,11 @@ from typing import Any
 
 from llvmlite import ir
 from numba import types
+from numba.core import cgutils
 from numba.extending import intrinsic
 
 from calibook.kernels import bits
-from calibook.kernels.lane_steps import F32, I32, LANES, Step, same, vector
+from calibook.kernels.lane_steps import F32, I32, WIDE, Step
 from calibook.kernels.lanes import NAN
 
 # For type checkers, who see how it is declared, not how it is called.
@@ -23,10 +24,10 @@ _STAGES = 3
 
 
 class _Fold(Step):
-    """Takes rows of constants, `pixels` items apart; `put` fills the record, eight of each kind."""
+    """Takes rows of constants, `pixels` items apart; `put` fills the record, a line of each kind."""
 
     def __init__(self, builder: ir.IRBuilder, pixels, record):
-        super().__init__(builder)
+        super().__init__(builder, WIDE)
         self.pixels, self.record = pixels, record
 
     def row(self, address, number: int, size: int = 4):
@@ -35,7 +36,7 @@ class _Fold(Step):
     def put(self, values: list) -> None:
         for value in values:
             self.store(value, self.record)
-            self.record = self.b.add(self.record, ir.Constant(self.record.type, 4 * LANES))
+            self.record = self.b.add(self.record, ir.Constant(self.record.type, 4 * WIDE))
 
     def limits(self, *pairs) -> list:
         """Thresholds, and signals below which a stage is not believed: u2, two rows each."""
@@ -45,44 +46,43 @@ class _Fold(Step):
 
     def levels(self, offset, scale, adc_max, largest) -> tuple[list, list, list, Any]:
         """Of all stages: offsets, scales, whether these are numbers; if signals may be above the largest."""
-        b, wild = self.b, same(I32, 0)
+        b, wild = self.b, self.same(I32, 0)
         offsets, scales, numbers = [], [], []
         for stage in range(_STAGES):
             o, s = (self.load(self.row(rows, stage), F32) for rows in (offset, scale))
             number = b.fcmp_ordered("ord", o, s)
             farthest = b.fmul(b.fadd(self.spread(adc_max, F32), self.size(o)), self.size(s))
             above = b.fcmp_unordered(">", farthest, self.spread(largest, F32))
-            wild = b.or_(wild, b.sext(b.and_(number, above), vector(I32)))
-            offsets.append(b.select(number, o, same(F32, 0.0)))
-            scales.append(b.select(number, s, same(F32, float(NAN))))
+            wild = b.or_(wild, b.sext(b.and_(number, above), self.vector(I32)))
+            offsets.append(b.select(number, o, self.same(F32, 0.0)))
+            scales.append(b.select(number, s, self.same(F32, float(NAN))))
             numbers.append(number)
         return offsets, scales, numbers, self.any(wild)
 
     def words(self, word, numbers: list) -> list:
-        b, missing = self.b, same(I32, int(bits.VALUE_IS_NAN))
+        b, missing = self.b, self.same(I32, int(bits.VALUE_IS_NAN))
         return [
-            b.or_(self.load(self.row(word, stage), I32), b.select(number, same(I32, 0), missing))
+            b.or_(self.load(self.row(word, stage), I32), b.select(number, self.same(I32, 0), missing))
             for stage, number in enumerate(numbers)
         ]
 
     def size(self, x):
         """Absolute value."""
-        whole = self.b.and_(self.b.bitcast(x, vector(I32)), same(I32, 0x7FFFFFFF))
-        return self.b.bitcast(whole, vector(F32))
+        whole = self.b.and_(self.b.bitcast(x, self.vector(I32)), self.same(I32, 0x7FFFFFFF))
+        return self.b.bitcast(whole, self.vector(F32))
 
     def any(self, values):
         """Bits that are set in any lane."""
-        for distance in (4, 2, 1):
-            order = ir.Constant(vector(I32), [(lane + distance) % LANES for lane in range(LANES)])
-            values = self.b.or_(values, self.b.shuffle_vector(values, values, order))
-        return self.b.extract_element(values, I32(0))
+        kind = ir.FunctionType(I32, [values.type])
+        name = f"llvm.vector.reduce.or.v{WIDE}i32"
+        return self.b.call(cgutils.get_or_insert_function(self.b.module, kind, name), [values])
 
 
 @_intrinsic
 def fold_analogue_step(
     typingctx, threshold, force_below, offset, scale, word, pixels, adc_max, largest, record
 ):
-    """All by address: u2 (2, pixel) twice; f4, f4, u4 (stage, pixel); RECORD * LANES values of 4 bytes.
+    """All by address: u2 (2, pixel) twice; f4, f4, u4 (stage, pixel); RECORD * WIDE values of 4 bytes.
 
     Returns u4, 0 if no sample up to `adc_max` gives a signal above `largest`.
     """

@@ -1,13 +1,16 @@
-"""Eight pixels of two frames in explicit packed instructions: what `analogue_lines` says, for speed.
+"""A line of pixels of two frames in explicit packed instructions: what `analogue_lines` says, for speed.
 
 The compiler packs those loops, too. But it can't read constants that are
-interleaved, eight of each kind: one stream of memory instead of thirteen, which
-makes a quarter of the time. So the steps are written for it, with LLVM's vector
-types: the same code for all processors. Tests hold them to the loops, bit by bit.
+interleaved, a line of each kind: one stream of memory instead of thirteen, which
+makes a quarter of the time. And it can't stream what it has in registers: results
+that fill a line go to memory at once, without being put down in between. So the
+steps are written for it, with LLVM's vector types: the same code for all
+processors. Tests hold them to the loops, bit by bit.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from llvmlite import ir
@@ -16,14 +19,17 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from calibook.kernels import bits
-from calibook.kernels.cells import ROW
 from calibook.kernels.lanes import NAN
+from calibook.kernels.streaming import LINE
 
 # For type checkers, who see how it is declared, not how it is called.
 _intrinsic: Any = intrinsic
 
 ADC_MAX = 0x3FFF
 LANES = 8
+"""Pixels that share a shift."""
+WIDE = LINE // 4
+"""Pixels of two frames at a time: each result of 4 bytes fills a line."""
 RECORD = 13
 """Values of 4 bytes per pixel: 2 thresholds, 2 limits, 3 offsets, 3 scales, 3 words."""
 _LIMITS, _OFFSETS, _SCALES, _WORDS = 0, 4, 7, 10
@@ -45,9 +51,15 @@ class Step:
     def __init__(self, builder: ir.IRBuilder, lanes: int = LANES):
         self.b, self.lanes = builder, lanes
 
+    def vector(self, kind: ir.Type) -> ir.VectorType:
+        return vector(kind, self.lanes)
+
+    def same(self, kind: ir.Type, value) -> ir.Constant:
+        return same(kind, value, self.lanes)
+
     def _pointer(self, address, distance: int, kind: ir.Type):
         address = self.b.add(address, ir.Constant(address.type, distance))
-        return self.b.inttoptr(address, vector(kind, self.lanes).as_pointer())
+        return self.b.inttoptr(address, self.vector(kind).as_pointer())
 
     def load(self, address, kind: ir.Type, distance: int = 0):
         return self.b.load(self._pointer(address, distance, kind), align=1)
@@ -55,17 +67,22 @@ class Step:
     def store(self, value, address, distance: int = 0) -> None:
         self.b.store(value, self._pointer(address, distance, value.type.element), align=1)
 
+    def stream(self, value, address) -> None:
+        """Store whole lines, past the caches: see `streaming`."""
+        store = self.b.store(value, self._pointer(address, 0, value.type.element), align=LINE)
+        store.set_metadata("nontemporal", self.b.module.add_metadata([I32(1)]))
+
     def samples(self, address):
         """u2 as i4"""
-        return self.b.zext(self.load(address, I16), vector(I32))
+        return self.b.zext(self.load(address, I16), self.vector(I32))
 
     def constants(self, record, first: int, count: int, kind: ir.Type) -> list:
-        return [self.load(record, kind, 4 * LANES * row) for row in range(first, first + count)]
+        return [self.load(record, kind, 4 * self.lanes * row) for row in range(first, first + count)]
 
     def spread(self, value, kind: ir.Type):
         """A number of the caller in all lanes."""
-        one = self.b.insert_element(ir.Constant(vector(kind, self.lanes), ir.Undefined), value, I32(0))
-        return self.b.shuffle_vector(one, one, same(I32, 0, self.lanes))
+        one = self.b.insert_element(ir.Constant(self.vector(kind), ir.Undefined), value, I32(0))
+        return self.b.shuffle_vector(one, one, self.same(I32, 0))
 
     def above(self, x, y):
         return self.b.icmp_signed(">", x, y)
@@ -76,7 +93,7 @@ class Step:
 
     def signal(self, adc, switched, low, offsets, scales, floor=None, taken=None):
         b = self.b
-        x = b.fsub(b.sitofp(adc, vector(F32)), self.of_stage(switched, low, offsets))
+        x = b.fsub(b.sitofp(adc, self.vector(F32)), self.of_stage(switched, low, offsets))
         if taken is not None:
             x = b.fsub(x, taken)
         if floor is not None:
@@ -87,13 +104,13 @@ class Step:
     def outside(self, adc):
         """The bit for either end of the ADC's range."""
         # Both ends, in one comparison: 0 wraps round to the largest number.
-        outside = self.b.icmp_unsigned(">=", self.b.sub(adc, same(I32, 1)), same(I32, ADC_MAX - 1))
-        return self.b.select(outside, same(I32, int(bits.VALUE_OUT_OF_RANGE)), same(I32, 0))
+        outside = self.b.icmp_unsigned(">=", self.b.sub(adc, self.same(I32, 1)), self.same(I32, ADC_MAX - 1))
+        return self.b.select(outside, self.same(I32, int(bits.VALUE_OUT_OF_RANGE)), self.same(I32, 0))
 
     def rounded(self, x):
         """To the nearest whole number, of two the even one."""
         kind = ir.FunctionType(x.type, [x.type])
-        name = f"llvm.rint.v{LANES}f32"
+        name = f"llvm.rint.v{self.lanes}f32"
         return self.b.call(cgutils.get_or_insert_function(self.b.module, kind, name), [x])
 
     def word(self, adc, switched, low, words):
@@ -101,96 +118,113 @@ class Step:
 
     def any_of(self, word, wanted):
         """Where a word has one of the bits that are wanted."""
-        return self.b.icmp_unsigned("!=", self.b.and_(word, self.spread(wanted, I32)), same(I32, 0))
+        return self.b.icmp_unsigned("!=", self.b.and_(word, self.spread(wanted, I32)), self.same(I32, 0))
 
-    def taken(self, switched, word, shift, excluded):
-        """A shift where it counts: in high gain, in pixels that are not excluded."""
+    def shifts(self, address):
+        """Of WIDE pixels: each belongs to LANES of them."""
+        few = self.b.load(self.b.inttoptr(address, vector(F32, WIDE // LANES).as_pointer()), align=4)
+        order = ir.Constant(self.vector(I32), [lane // LANES for lane in range(WIDE)])
+        return self.b.shuffle_vector(few, few, order)
+
+    def taken(self, switched, word, shifts, excluded):
+        """Shifts where they count: in high gain, in pixels that are not excluded."""
         kept = self.b.or_(switched, self.any_of(word, excluded))
-        return self.b.select(kept, same(F32, 0.0), self.spread(shift, F32))
+        return self.b.select(kept, self.same(F32, 0.0), shifts)
 
     def stage(self, switched, low):
         b = self.b
-        return b.add(b.zext(switched, vector(I8)), b.zext(low, vector(I8)))
+        return b.add(b.zext(switched, self.vector(I8)), b.zext(low, self.vector(I8)))
+
+
+def _of_frames(b: ir.IRBuilder, first, second) -> Iterator[int]:
+    """0, 1 for what is to be done for both frames, told by an address in each. A frame that is its own
+    partner is done once."""
+    yield 0
+    with b.if_then(b.icmp_unsigned("!=", first, second), likely=True):
+        yield 1
 
 
 def _analogue_step(ruled: bool, shifted: bool = False):
-    """`analogue_lines.loop` for LANES pixels, all by address:
+    """`analogue_lines.loop` for WIDE pixels, all by address:
 
-    adc0, level0, adc1, level1: u2 of both frames; record: RECORD * LANES constants
-    data, gain, mask: f4, u1, u4 of the first frame; those of the second are a ROW on
-    shift0, shift1, excluded: f4 of each frame, and the bits of pixels from which they are not taken
+    adc0, level0, adc1, level1: u2 of both frames; record: RECORD * WIDE constants
+    data0, data1, mask0, mask1: f4, u4 of both frames, whole lines, streamed; gain0, gain1: u1
+    shift0, shift1, excluded: f4 of each frame, WIDE // LANES of them, and the bits of pixels from
+        which they are not taken
     """
 
     def codegen(context, builder, signature, args):
-        *samples, record, floor, nan_mask, data, gain, mask = args[:10]
-        *shifts, excluded = args[10:] if shifted else (None, None, None)
-        step, b = Step(builder), builder
-        frames = []
-        for adc, level in (samples[:2], samples[2:]):
-            a, q = step.samples(adc), step.samples(level)
-            limits = step.constants(record, _LIMITS, 4 if ruled else 2, I32)
-            switched, low = step.above(q, limits[0]), step.above(q, limits[1])
-            if ruled:
-                switched = b.and_(switched, b.not_(step.above(limits[2], a)))
-                low = b.and_(b.and_(low, b.not_(step.above(limits[3], a))), switched)
-            frames.append((a, switched, low))
+        *samples, record, floor, nan_mask = args[:7]
+        data, gain, mask = args[7:9], args[9:11], args[11:13]
+        *shifts, excluded = args[13:] if shifted else (None, None, None)
+        step, b = Step(builder, WIDE), builder
+        limits = step.constants(record, _LIMITS, 4 if ruled else 2, I32)
         offsets = step.constants(record, _OFFSETS, 3, F32)
         scales = step.constants(record, _SCALES, 3, F32)
         words = step.constants(record, _WORDS, 3, I32)
         lowest = step.spread(floor, F32) if ruled else None
-        for i, stage in enumerate(frames):
-            word = step.word(*stage, words)
-            taken = step.taken(stage[1], word, shifts[i], excluded) if shifted else None
-            x = step.signal(*stage, offsets, scales, lowest, taken)
+        for i in _of_frames(b, *data):
+            a, q = step.samples(samples[2 * i]), step.samples(samples[2 * i + 1])
+            switched, low = step.above(q, limits[0]), step.above(q, limits[1])
             if ruled:
-                x = b.select(step.any_of(word, nan_mask), same(F32, float(NAN)), x)
-            step.store(x, data, 4 * i * int(ROW))
-            step.store(word, mask, 4 * i * int(ROW))
-            step.store(step.stage(*stage[1:]), gain, i * int(ROW))
+                switched = b.and_(switched, b.not_(step.above(limits[2], a)))
+                low = b.and_(b.and_(low, b.not_(step.above(limits[3], a))), switched)
+            word = step.word(a, switched, low, words)
+            taken = step.taken(switched, word, step.shifts(shifts[i]), excluded) if shifted else None
+            x = step.signal(a, switched, low, offsets, scales, lowest, taken)
+            if ruled:
+                x = b.select(step.any_of(word, nan_mask), step.same(F32, float(NAN)), x)
+            step.stream(x, data[i])
+            step.stream(word, mask[i])
+            step.store(step.stage(switched, low), gain[i])
 
     return codegen
 
 
-_ADDRESSES = (types.uintp,) * 5 + (types.float32, types.uint32) + (types.uintp,) * 3
+_ADDRESSES = (types.uintp,) * 5 + (types.float32, types.uint32) + (types.uintp,) * 6
 
 
 @_intrinsic
-def plain_step(typingctx, adc0, level0, adc1, level1, record, floor, nan_mask, data, gain, mask):
+def plain_step(
+    typingctx, adc0, level0, adc1, level1, record, floor, nan_mask, data0, data1, gain0, gain1, mask0, mask1
+):
     """With neither rules nor floor nor bits that hide."""
     return types.void(*_ADDRESSES), _analogue_step(ruled=False)
 
 
 @_intrinsic
-def ruled_step(typingctx, adc0, level0, adc1, level1, record, floor, nan_mask, data, gain, mask):
+def ruled_step(
+    typingctx, adc0, level0, adc1, level1, record, floor, nan_mask, data0, data1, gain0, gain1, mask0, mask1
+):
     return types.void(*_ADDRESSES), _analogue_step(ruled=True)
 
 
 @_intrinsic
 def shifted_step(
-    typingctx, adc0, level0, adc1, level1, record, floor, nan_mask, data, gain, mask,
+    typingctx, adc0, level0, adc1, level1, record, floor, nan_mask, data0, data1, gain0, gain1, mask0, mask1,
     shift0, shift1, excluded,
 ):  # fmt: skip
     """With all, and shifts."""
-    shifts = types.float32, types.float32, types.uint32
+    shifts = types.uintp, types.uintp, types.uint32
     return types.void(*_ADDRESSES, *shifts), _analogue_step(ruled=True, shifted=True)
 
 
 @_intrinsic
-def signals_step(typingctx, words0, words1, record, wrong_value, data):
-    """`signals.loop` for LANES pixels: u2 of both frames; LANES of 3 offsets and 3 scales; f4 as above."""
+def signals_step(typingctx, words0, words1, record, wrong_value, data0, data1):
+    """`signals.loop` for WIDE pixels: u2 of both frames; WIDE of 3 offsets and 3 scales; f4 as above."""
 
     def codegen(context, builder, signature, args):
-        *frames, record, wrong_value, data = args
-        step, b = Step(builder), builder
+        words, (record, wrong_value), data = args[:2], args[2:4], args[4:]
+        step, b = Step(builder, WIDE), builder
         levels = step.constants(record, 0, 6, F32)
-        for i, address in enumerate(frames):
-            sample = step.samples(address)
-            low = step.above(sample, same(I32, 0x7FFF))
-            adc = b.and_(sample, same(I32, 0x3FFF))
-            x = step.signal(adc, step.above(sample, same(I32, 0x3FFF)), low, levels[:3], levels[3:])
-            wrong = b.and_(low, b.not_(step.above(sample, same(I32, 0xBFFF))))
-            x = b.select(wrong, step.spread(wrong_value, F32), x)
-            step.store(x, data, 4 * i * int(ROW))
+        for i in _of_frames(b, *data):
+            sample = step.samples(words[i])
+            low = step.above(sample, step.same(I32, 0x7FFF))
+            adc = b.and_(sample, step.same(I32, 0x3FFF))
+            switched = step.above(sample, step.same(I32, 0x3FFF))
+            x = step.signal(adc, switched, low, levels[:3], levels[3:])
+            wrong = b.and_(low, b.not_(step.above(sample, step.same(I32, 0xBFFF))))
+            step.stream(b.select(wrong, step.spread(wrong_value, F32), x), data[i])
 
     address = types.uintp
-    return types.void(address, address, address, types.float32, address), codegen
+    return types.void(address, address, address, types.float32, address, address), codegen

@@ -14,7 +14,7 @@ from numba import njit
 from calibook.kernels import bits
 from calibook.kernels.cells import CHUNK, ROW
 from calibook.kernels.fold_steps import fold_levels_step
-from calibook.kernels.lane_steps import LANES
+from calibook.kernels.lane_steps import WIDE
 from calibook.kernels.lanes import LARGEST, NAN
 
 STAGES = 3
@@ -78,20 +78,18 @@ def _fold_line(offset, scale, word, adc_max, limit, offsets, scales, words):
 
 @njit(nogil=True, cache=True)
 def fold_lanes(offset, scale, a, b, adc_max, largest, records):
-    """As `fold`, but side by side, LANES pixels of each row, and words left out: f4 (chunk, CHUNK * LEVELS).
+    """As `fold`, but side by side, WIDE pixels of each row, and words left out: f4 (LEVELS * pixels,).
 
-    Pixels beyond the last multiple of LANES are left out.
+    a to b are a multiple of WIDE pixels.
     """
     limit = signal_limit(largest)
     pixels, wild = np.uint64(offset.shape[1]), np.uint32(0)
     o, s = np.uint64(offset.ctypes.data), np.uint64(scale.ctypes.data)
-    for k in range((b - a + CHUNK - 1) // CHUNK):
-        p, q = a + k * CHUNK, min(a + (k + 1) * CHUNK, b)
-        place = np.uint64(records.ctypes.data) + np.uint64(k * records.strides[0])
-        for i in range((q - p) // LANES):
-            at = np.uint64(4) * np.uint64(p + i * LANES)
-            wild |= fold_levels_step(o + at, s + at, pixels, np.float32(adc_max), limit, place)
-            place += np.uint64(4 * LANES * LEVELS)
+    place = np.uint64(records.ctypes.data)
+    for i in range((b - a) // WIDE):
+        at = np.uint64(4) * np.uint64(a + i * WIDE)
+        wild |= fold_levels_step(o + at, s + at, pixels, np.float32(adc_max), limit, place)
+        place += np.uint64(4 * WIDE * LEVELS)
     return wild == 0
 
 

@@ -15,13 +15,22 @@ from calibook.kernels import bits
 from calibook.kernels.cells import CHUNK, CHUNKS, ROW, TILE, frames_by_cell
 from calibook.kernels.checks import check_array
 from calibook.kernels.gain_switching import ADC_BITS, ADC_MAX
-from calibook.kernels.lane_steps import LANES, signals_step
+from calibook.kernels.lane_steps import WIDE, signals_step
 from calibook.kernels.lanes import LARGEST, NAN, of_stage
 from calibook.kernels.near import LEVELS, STAGES, fold, fold_lanes, lines, rows
 from calibook.kernels.packing import PackedConstants
-from calibook.kernels.streaming import fetch, finish_streaming, pixels_to_line, stream_pair
+from calibook.kernels.streaming import (
+    AHEAD,
+    fetch,
+    fetch_line,
+    finish_streaming,
+    pixels_to_line,
+    stream_pair,
+    whole_lines,
+)
 
 _2, _3, _4, _5 = (ROW * np.uint64(row) for row in range(2, 6))
+_TWO, _FOUR, _WIDE = np.uint64(2), np.uint64(4), np.uint64(WIDE)
 
 
 def without_bad_pixels(
@@ -67,7 +76,7 @@ def correct_signals(
 def _correct(words, order, first, offset, scale, word, wrong_value, data):
     pixels = words.shape[1]
     levels, unused = rows(CHUNKS, LEVELS, np.float32), rows(CHUNKS, STAGES, np.uint32)
-    records, x = lines(CHUNKS, CHUNK * LEVELS, np.float32), rows(1, 2, np.float32)[0]
+    records, x = lines(1, TILE * LEVELS, np.float32)[0], rows(1, 2, np.float32)[0]
     lead = pixels_to_line(data)
     for c in range(first.size - 1):
         frames = order[first[c] : first[c + 1]]
@@ -75,30 +84,26 @@ def _correct(words, order, first, offset, scale, word, wrong_value, data):
         o, s, w = offset[c % len(offset)], scale[c % len(scale)], word[c % len(word)]
         for begin in range(lead - TILE, pixels if frames.size else 0, TILE):
             a, b = max(begin, 0), min(begin + TILE, pixels)
-            if a == b:
-                continue
-            tame = fold_lanes(o, s, a, b, ADC_MAX, LARGEST, records)
-            if not tame or (b - a) % LANES:
-                fold(o, s, w, a, b, ADC_MAX, LARGEST, levels, unused)
+            # Up to here in packed steps, if constants allow it, and the rest in a loop.
+            middle = b - (b - a) % WIDE if whole_lines(data, a) else a
+            if not fold_lanes(o, s, a, middle, ADC_MAX, LARGEST, records):
+                middle = a
+            fold(o, s, w, middle, b, ADC_MAX, LARGEST, levels, unused)
             for i in range(0, frames.size, 2):
                 # Two frames at a time; an odd one is its own partner.
                 n, m = frames[i], frames[min(i + 1, frames.size - 1)]
-                _correct_pair(words, n, m, a, b, tame, levels, records, wrong_value, x, data)
-                for later in range(i + 2, min(i + 4, frames.size)):
-                    fetch(words, frames[later], a, min(a + CHUNK, b))
+                _lanes(words, n, m, a, middle, records, wrong_value, data)
+                _rest(words, n, m, middle, b, levels, wrong_value, x, data)
     finish_streaming()
 
 
 @njit(nogil=True, cache=True)
-def _correct_pair(words, n, m, a, b, tame, levels, records, wrong_value, x, data):
+def _rest(words, n, m, a, b, levels, wrong_value, x, data):
     """Pixels a to b of frames n and m; x: near memory for the results."""
     for k in range((b - a + CHUNK - 1) // CHUNK):
         p = a + k * CHUNK
         q = min(p + CHUNK, b)
-        if tame and (q - p) % LANES == 0:
-            _lanes(words, n, m, p, q, k, records, wrong_value, x)
-        else:
-            _loop(words, n, m, p, q, k, levels, wrong_value, x)
+        _loop(words, n, m, p, q, k, levels, wrong_value, x)
         # What is worked on next arrives while results are stored.
         fetch(words, n, q, min(q + CHUNK, b))
         fetch(words, m, q, min(q + CHUNK, b))
@@ -106,17 +111,24 @@ def _correct_pair(words, n, m, a, b, tame, levels, records, wrong_value, x, data
 
 
 @njit(nogil=True, cache=True)
-def _lanes(words, n, m, p, q, k, records, wrong_value, data):
-    """What `_loop` does, in explicit packed instructions, for constants that are finite or NaN."""
-    row, size = np.uint64(words.shape[1]), np.uint64(words.itemsize)
-    words0 = np.uint64(words.ctypes.data) + size * (np.uint64(n) * row + np.uint64(p))
-    words1 = np.uint64(words.ctypes.data) + size * (np.uint64(m) * row + np.uint64(p))
-    record = np.uint64(records.ctypes.data) + np.uint64(k * records.strides[0])
-    to = np.uint64(data.ctypes.data)
-    for i in range(np.uint64(q - p) // np.uint64(LANES)):
-        at = i * np.uint64(LANES)
-        place = record + at * np.uint64(4 * LEVELS)
-        signals_step(words0 + size * at, words1 + size * at, place, wrong_value, to + np.uint64(4) * at)
+def _lanes(words, n, m, a, b, records, wrong_value, data):
+    """What `_loop` does, in explicit packed instructions, for constants that are finite or NaN.
+
+    a to b: a multiple of WIDE pixels that begins a line of data
+    """
+    n, m, p, pixels = np.uint64(n), np.uint64(m), np.uint64(a), np.uint64(words.shape[1])
+    words0 = np.uint64(words.ctypes.data) + _TWO * (n * pixels + p)
+    words1 = np.uint64(words.ctypes.data) + _TWO * (m * pixels + p)
+    data0 = np.uint64(data.ctypes.data) + _FOUR * (n * pixels + p)
+    data1 = np.uint64(data.ctypes.data) + _FOUR * (m * pixels + p)
+    place = np.uint64(records.ctypes.data)
+    for i in range(np.uint64(b - a) // _WIDE):
+        at, to = _TWO * i * _WIDE, _FOUR * i * _WIDE
+        if i % _TWO == 0:
+            fetch_line(words0 + at + AHEAD)
+            fetch_line(words1 + at + AHEAD)
+        signals_step(words0 + at, words1 + at, place, wrong_value, data0 + to, data1 + to)
+        place += _FOUR * _WIDE * np.uint64(LEVELS)
 
 
 @njit(nogil=True, cache=True)

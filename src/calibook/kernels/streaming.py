@@ -24,6 +24,8 @@ _intrinsic: Any = intrinsic
 
 LINE = 64
 """Bytes of a line of the cache."""
+AHEAD = np.uint64(4096)
+"""Bytes from what is worked on to what is fetched. At the end of a tile that belongs to the next one."""
 
 
 @_intrinsic
@@ -53,7 +55,7 @@ def _copy(typingctx, target, source, count):
 
 
 @_intrinsic
-def _fetch_line(typingctx, address):
+def fetch_line(typingctx, address):
     """Begin to bring the line at an address into the caches."""
 
     def codegen(context, builder, signature, args):
@@ -80,6 +82,13 @@ def finish_streaming(typingctx):
 def pixels_to_line(target):
     """Items of an array up to the first whole line: tiles that begin there have no parts of lines."""
     return (-target.ctypes.data % LINE) // target.itemsize
+
+
+@njit(nogil=True, cache=True)
+def whole_lines(target, p):
+    """Whether pixel p of every frame of a target (frame, pixel) begins a line."""
+    first, row = target.ctypes.data + p * target.itemsize, target.shape[1] * target.itemsize
+    return first % LINE == 0 and row % LINE == 0
 
 
 @njit(nogil=True, cache=True)
@@ -115,5 +124,5 @@ def fetch(samples, n, p, q):
     first = np.uint64(n) * np.uint64(samples.shape[samples.ndim - 1]) + np.uint64(p)
     at = np.uint64(samples.ctypes.data) + first * size
     for _ in range(np.uint64(q - p) * size // np.uint64(LINE)):
-        _fetch_line(at)
+        fetch_line(at)
         at += np.uint64(LINE)
