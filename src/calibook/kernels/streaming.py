@@ -2,9 +2,9 @@
 
 A plain store fetches the line of memory that it is about to overwrite, and
 keeps it where constants should stay. Non-temporal stores do neither, if they
-fill whole lines, one array at a time. So kernels put the results of some
-hundred pixels into scratch memory, which stays in a core's L1 cache, and copy
-them from there.
+fill whole lines, each at once. So kernels make a line of results in registers, see
+`lane_steps`; or put those of some hundred pixels into scratch memory, which
+stays in a core's L1 cache, and copy them from there.
 """
 
 from __future__ import annotations
