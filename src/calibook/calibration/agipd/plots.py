@@ -8,7 +8,17 @@ from typing import Any
 import matplotlib.pyplot as plt
 import numpy as np
 
-from calibook.calibration.summaries.plots import add_legend, count_on_x, middle
+from calibook.calibration.summaries.places import (
+    BAR,
+    COUNTS,
+    TITLE,
+    WIDTH,
+    add_bar,
+    add_legend,
+    axes_of,
+    wide_axes,
+)
+from calibook.calibration.summaries.plots import count_on_x, middle
 from calibook.kernels.frame_samples import PLANE_BIN_WIDTH
 
 
@@ -17,21 +27,15 @@ def show_module(pictures: Mapping[str, np.ndarray], title: str) -> None:
 
     pictures: {label of the colour bar: (slow_scan, fast_scan)}
     """
-    below, each = 0.45, 1.4  # of the axis' label, and of a picture [inches]
-    height = below + each * len(pictures) + 0.2
-    # Every task draws this. Where all is, is known: to have it found out takes as long as to draw it.
-    figure = plt.figure(figsize=(6.7, height), layout="none")
-    for row, (label, image) in enumerate(reversed(list(pictures.items()))):
-        bottom, top = (below + each * row) / height, (each - 0.1) / height
-        ax = figure.add_axes((0.08, bottom, 0.77, top))
+    size = WIDTH - COUNTS - BAR, 1.3
+    _, axes = axes_of(size, len(pictures), left=COUNTS, right=BAR, top=TITLE, sharex=True)
+    for ax, (label, image) in zip(axes[:, 0], pictures.items(), strict=True):
         low, high = middle([image], log=False)
         shown = ax.imshow(image.T, vmin=low, vmax=high, origin="lower", aspect="auto")
         ax.set(ylabel="fast scan", yticks=range(0, len(image.T), 50))
-        ax.tick_params(labelbottom=row == 0)
-        if row == 0:
-            ax.set(xlabel="slow scan [pixel]")
-        figure.colorbar(shown, cax=figure.add_axes((0.865, bottom, 0.015, top)), label=label)
-    figure.suptitle(title, y=1 - 0.02 / height)
+        add_bar(shown, label)
+    ax.set(xlabel="slow scan [pixel]")
+    axes[0, 0].set_title(title)
     plt.show()
 
 
@@ -46,7 +50,7 @@ def plot_planes(planes: np.ndarray) -> None:
     left, right, low, high = (
         float(PLANE_BIN_WIDTH * edge) for edge in (columns[0], columns[-1] + 1, rows[0], rows[-1] + 1)
     )
-    figure, ax = plt.subplots(figsize=(6.7, 3.2))
+    ax = wide_axes(3.2, right=BAR)
     shown = ax.imshow(
         np.where(part > 0, part, np.nan),
         extent=(left, right, low, high),
@@ -55,7 +59,7 @@ def plot_planes(planes: np.ndarray) -> None:
         norm=LogNorm(),
     )
     ax.set(xlabel="signal plane [ADU]", ylabel="gain plane [ADU]")
-    figure.colorbar(shown, ax=ax, label="pixels x frames", pad=0.01)
+    add_bar(shown, "pixels x frames")
     plt.show()
 
 
@@ -73,7 +77,7 @@ def show_table(
     groups: names of groups of rows, all of one size, which are set apart from each other
     """
     low, high = middle([values], log=False)
-    figure, ax = plt.subplots(figsize=(6.7, 2.6 if len(groups) < 6 else 3.6))
+    ax = wide_axes(2.6 if len(groups) < 6 else 3.6, left=COUNTS, right=BAR)
     shown = ax.imshow(values, vmin=low, vmax=high, aspect="auto", origin="lower", interpolation="nearest")
     if x is not None:
         ticks = np.unique(np.linspace(0, len(x) - 1, 9).round().astype(int))
@@ -87,7 +91,7 @@ def show_table(
         for edge in edges[1:-1]:
             ax.axhline(edge, color="white", linewidth=0.8)
     ax.set(xlabel=xlabel, ylabel=ylabel)
-    figure.colorbar(shown, ax=ax, label=label, pad=0.01)
+    add_bar(shown, label)
     plt.show()
 
 
@@ -95,7 +99,7 @@ def plot_cells(values: Mapping[str, tuple[np.ndarray, np.ndarray]], ylabel: str)
     """Lines over memory cells, {label: (cells, values)}."""
     from itertools import cycle
 
-    _, ax = plt.subplots(figsize=(6.7, 2.4))
+    ax = wide_axes(2.4)
     for (label, (cells, line)), dashes in zip(values.items(), cycle(("-", "--", ":", "-.")), strict=False):
         ax.plot(cells, line, label=label, linestyle=dashes, marker=".", markersize=3)
     ax.set(xlabel="memory cell", ylabel=ylabel)

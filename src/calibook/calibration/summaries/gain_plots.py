@@ -8,6 +8,7 @@ from typing import Any
 import matplotlib.pyplot as plt
 import numpy as np
 
+from calibook.calibration.summaries.places import LEFT, RIGHT, WIDTH, axes_of
 from calibook.calibration.summaries.plots import plot_lines, table_of
 from calibook.detectors.agipd import SLOPES_PC
 
@@ -76,9 +77,10 @@ def show_typical(results: Mapping[str, Mapping[str, Any]], units: Mapping[str, s
 
 
 def _panels(count: int, title: str) -> list[Any]:
-    rows = max(1, -(-count // 2))
-    figure, axes = plt.subplots(rows, 2, figsize=(6.7, 0.5 + 1.7 * rows), squeeze=False, sharex=True)
-    figure.suptitle(title)
+    rows, between = max(1, -(-count // 2)), 0.7  # for numbers of five characters
+    size = (WIDTH - LEFT - RIGHT - between) / 2, 1.25
+    figure, axes = axes_of(size, rows, 2, gap=(between, 0.4), top=0.5, sharex=True)
+    figure.suptitle(title, y=1 - 0.05 / figure.get_figheight())
     for ax in axes.flat[count:]:
         ax.set_axis_off()
     return list(axes.flat[:count])

@@ -15,12 +15,28 @@ import numpy as np
 from IPython.core.getipython import get_ipython
 from matplotlib_inline.backend_inline import set_matplotlib_formats
 
+from calibook.calibration.summaries.places import (
+    BAR,
+    BAR_BELOW,
+    BOTTOM,
+    COUNTS,
+    LOWEST_BAR,
+    RIGHT,
+    TITLE,
+    TOP,
+    WIDTH,
+    add_bar,
+    add_bar_below,
+    add_legend,
+    axes_of,
+    wide_axes,
+)
 from calibook.detectors.base import Detector
 from calibook.detectors.geometry import geometry_of
 
 _DASHES = ("-", "--", ":", "-.")
-MOST_INSIDE = 4
-"""Entries of a legend inside the axes."""
+_TALLEST, _SHORTEST_BAR = 2.9, 1.5
+"""Of pictures of the detector [inches]."""
 _STYLE: dict[Any, Any] = {
     "figure.dpi": 110,
     "figure.constrained_layout.use": True,
@@ -38,7 +54,8 @@ def use_style() -> None:
     plt.rcParams.update(_STYLE)
     if get_ipython() is not None:
         # Pictures of pixels are noise: they hardly become smaller in several times the time.
-        set_matplotlib_formats("png", pil_kwargs={"compress_level": 1})
+        # None is cropped: everything has its place, and to measure what could go takes as long as to draw.
+        set_matplotlib_formats("png", bbox_inches=None, pil_kwargs={"compress_level": 1})
 
 
 def assemble(detector: Detector, images: Mapping[int, np.ndarray], geometry_file: str = "") -> np.ndarray:
@@ -67,8 +84,8 @@ def _assembled(
         known[:] = True
     rows, columns = (np.flatnonzero(known.any(axis=axis)) for axis in (1, 0))
     part = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-    place = (columns[0] - 0.5, columns[-1] + 0.5, rows[0] - 0.5, rows[-1] + 0.5)
-    return {title: image[part] for title, image in images.items()}, place
+    extent = (columns[0] - 0.5, columns[-1] + 0.5, rows[0] - 0.5, rows[-1] + 0.5)
+    return {title: image[part] for title, image in images.items()}, extent
 
 
 def show_detector(
@@ -86,19 +103,17 @@ def show_detector(
     label: quantity and unit of the colour bar, e.g. "mean [keV]"
     limits: colour scale; by default the middle 98 % of all values
     """
-    images, place = _assembled(detector, pictures, geometry_file)
+    images, extent = _assembled(detector, pictures, geometry_file)
     low, high = limits or middle(list(images.values()), log)
     norm = _log_norm(low, high) if log else plt.Normalize(low, high)
-    rows, columns = next(iter(images.values())).shape
-    width = 6.7 / len(images)
-    height = min(3.7, 0.9 + (width - 0.5) * rows / columns)
-    figure, axes = plt.subplots(1, len(images), figsize=(6.7, height), squeeze=False, sharey=True)
-    for ax, (title, image) in zip(axes[0], images.items(), strict=True):
+    size, room = _sizes(images, WIDTH - COUNTS - BAR)
+    top = max(TITLE, LOWEST_BAR - size[1] + TOP)
+    axes = _side_by_side(images, size, room, right=BAR, top=top)
+    for ax, (title, image) in zip(axes, images.items(), strict=True):
         # A logarithmic scale has no place for zero: such pixels get its lowest colour.
-        shown = ax.imshow(np.maximum(image, low) if log else image, norm=norm, origin="lower", extent=place)
+        shown = ax.imshow(np.maximum(image, low) if log else image, norm=norm, origin="lower", extent=extent)
         ax.set(title=title, xlabel="x [pixel]")
-    axes[0, 0].set_ylabel("y [pixel]")
-    figure.colorbar(shown, ax=axes[0].tolist(), label=label, shrink=0.85, pad=0.01)
+    add_bar(shown, label)
     plt.show()
 
 
@@ -114,23 +129,40 @@ def show_maps(
     pictures: {title: {module: (slow_scan, fast_scan)}}, three or fewer
     label: quantity and unit of all colour bars
     """
-    images, place = _assembled(detector, pictures, geometry_file)
-    rows, columns = next(iter(images.values())).shape
-    width = 6.7 / len(images)
-    height = min(3.7, 1.0 + (width - 0.5) * rows / columns)
-    figure, axes = plt.subplots(1, len(images), figsize=(6.7, height), squeeze=False, sharey=True)
-    for ax, (title, image) in zip(axes[0], images.items(), strict=True):
+    images, extent = _assembled(detector, pictures, geometry_file)
+    size, room = _sizes(images, WIDTH - COUNTS - RIGHT)
+    bar = min(0.9 * room, max(size[0], _SHORTEST_BAR))
+    right = RIGHT + max(0.0, (bar - size[0]) / 2)
+    axes = _side_by_side(images, size, room, right=right, bottom=BOTTOM + BAR_BELOW, top=TITLE)
+    for ax, (title, image) in zip(axes, images.items(), strict=True):
         low, high = middle([image], log=False)
-        shown = ax.imshow(image, vmin=low, vmax=high, origin="lower", extent=place)
+        shown = ax.imshow(image, vmin=low, vmax=high, origin="lower", extent=extent)
         ax.set(title=title, xlabel="x [pixel]")
-        figure.colorbar(shown, ax=ax, label=label, location="bottom", shrink=0.9, pad=0.02)
-    axes[0, 0].set_ylabel("y [pixel]")
+        add_bar_below(shown, label, bar)
     plt.show()
+
+
+def _sizes(images: Mapping[str, np.ndarray], width: float) -> tuple[tuple[float, float], float]:
+    """(width and height of axes for images of one shape, at one scale; room for each) [inches]."""
+    rows, columns = next(iter(images.values())).shape
+    room = width / len(images)
+    scale = min((room - 0.3) / columns, _TALLEST / rows)
+    return (columns * scale, rows * scale), room
+
+
+def _side_by_side(
+    images: Mapping[str, np.ndarray], size: tuple[float, float], room: float, **margins: float
+) -> Sequence[Any]:
+    """Axes for images of the detector."""
+    gap = room - size[0], 0.0
+    _, axes = axes_of(size, 1, len(images), gap=gap, left=COUNTS, sharey=True, **margins)
+    axes[0, 0].set_ylabel("y [pixel]")
+    return axes[0]
 
 
 def plot_histograms(edges: np.ndarray, counts: Mapping[str, np.ndarray], xlabel: str) -> None:
     """Histograms as lines over common bin edges, counts on a logarithmic axis."""
-    _, ax = plt.subplots(figsize=(6.7, 3.0))
+    ax = wide_axes(3.0)
     for (label, values), dashes in zip(counts.items(), cycle(_DASHES), strict=False):
         if np.any(values):
             ax.stairs(
@@ -144,7 +176,7 @@ def plot_histograms(edges: np.ndarray, counts: Mapping[str, np.ndarray], xlabel:
 def plot_bars(values: Mapping[str, Mapping[str, float]], ylabel: str, log: bool = False) -> None:
     """Grouped bars: {series: {name: value}}, hatched so that the series differ without colour."""
     names = list(dict.fromkeys(name for series in values.values() for name in series))
-    _, ax = plt.subplots(figsize=(6.7, 2.8))
+    _, ax = plt.subplots(figsize=(WIDTH, 2.8))  # matplotlib finds room for long names
     width = 0.8 / max(1, len(values))
     for i, ((label, series), hatch) in enumerate(
         zip(values.items(), cycle(("", "//", "..", "xx")), strict=False)
@@ -163,18 +195,6 @@ def plot_bars(values: Mapping[str, Mapping[str, float]], ylabel: str, log: bool 
     plt.show()
 
 
-def add_legend(ax: Any) -> None:
-    """In the axes; beside them if it would hide what it explains."""
-    entries = len(ax.get_legend_handles_labels()[1])
-    if entries > MOST_INSIDE:
-        columns = -(-entries // 16)
-        ax.figure.legend(
-            loc="outside right center", frameon=False, fontsize=6.5, labelspacing=0.2, ncols=columns
-        )
-    elif entries:
-        ax.legend(frameon=False, ncols=2 if entries > 2 else 1)
-
-
 def count_on_x(ax: Any) -> None:
     """Ticks of x at whole numbers: trains and memory cells have no halves."""
     from matplotlib.ticker import MaxNLocator
@@ -184,7 +204,7 @@ def count_on_x(ax: Any) -> None:
 
 def plot_lines(values: Mapping[str, np.ndarray], xlabel: str, ylabel: str) -> None:
     """Lines over their index, {label: (n,)}."""
-    _, ax = plt.subplots(figsize=(6.7, 2.4))
+    ax = wide_axes(2.4)
     for (label, line), dashes in zip(values.items(), cycle(_DASHES), strict=False):
         ax.plot(np.arange(len(line)), line, label=label, linestyle=dashes, marker=".", markersize=3)
     ax.set(xlabel=xlabel, ylabel=ylabel)
@@ -198,7 +218,7 @@ def plot_distributions(values: Mapping[str, np.ndarray], xlabel: str) -> None:
     everything = np.concatenate([v[np.isfinite(v)] for v in values.values()])
     low, high = np.percentile(everything, [0.1, 99.9]) if everything.size else (0.0, 1.0)
     edges = np.linspace(low, high if high > low else low + 1.0, 120)
-    _, ax = plt.subplots(figsize=(6.7, 2.2))
+    ax = wide_axes(2.2)
     for (label, v), dashes in zip(values.items(), cycle(_DASHES), strict=False):
         ax.stairs(np.histogram(v, edges)[0], edges, label=label, linestyle=dashes, linewidth=1.2)
     ax.set(xlabel=xlabel, ylabel="pixels per bin")
