@@ -92,8 +92,15 @@ def _glob_escaped(name: str) -> str:
     return "".join(f"[{c}]" if c in "*?[" else c for c in name)
 
 
-def put_in_place(part: Path, target: Path) -> None:
-    """Flush `part` to disk and rename it to `target`, which is then whole."""
+def put_in_place(part: Path, target: Path, *, flush: bool = True) -> None:
+    """Flush `part` to disk and rename it to `target`, which is then whole.
+
+    flush: else the file is whole whatever becomes of this process, but perhaps not
+        after a power cut; for what tells only how far something is, on a disk that is busy
+    """
+    if not flush:
+        part.replace(target)
+        return
     with open(part, "rb") as f:
         os.fsync(f.fileno())
     part.replace(target)
@@ -105,8 +112,10 @@ def put_in_place(part: Path, target: Path) -> None:
 
 
 @contextmanager
-def whole_file(target: Path | str) -> Iterator[Path]:
+def whole_file(target: Path | str, *, flush: bool = True) -> Iterator[Path]:
     """Write a file under a temporary name; it takes its name when the block ends well.
+
+    flush: as for `put_in_place`
 
     >>> with whole_file("result.h5") as part:
     ...     write_everything_to(part)
@@ -116,21 +125,21 @@ def whole_file(target: Path | str) -> Iterator[Path]:
     part = part_path(target)
     try:
         yield part
-        put_in_place(part, target)
+        put_in_place(part, target, flush=flush)
     finally:
         part.unlink(missing_ok=True)
 
 
-def write_text(target: Path | str, text: str) -> None:
+def write_text(target: Path | str, text: str, *, flush: bool = True) -> None:
     """Write a text file whole."""
-    with whole_file(target) as part:
+    with whole_file(target, flush=flush) as part:
         part.write_text(text, encoding="utf-8")
 
 
-def write_json(target: Path | str, content: Any) -> None:
+def write_json(target: Path | str, content: Any, *, flush: bool = True) -> None:
     """Write a JSON file whole, readable by people. NaN is refused: it is not JSON."""
     text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False)
-    write_text(target, text + "\n")
+    write_text(target, text + "\n", flush=flush)
 
 
 def read_json(path: Path | str) -> Any:

@@ -37,6 +37,8 @@ def test_attempts_are_claimed_and_kept(folder):
 def test_a_claim_without_a_word_is_no_attempt(folder):
     (folder / "attempts" / "1").mkdir(parents=True)
     assert list(read_attempts(folder)) == []
+    (folder / "attempts" / "1" / "state.json").touch()  # all that a power cut may leave
+    assert list(read_attempts(folder)) == []
     assert begin_attempt(folder).number == 2
 
 

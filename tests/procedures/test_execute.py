@@ -252,3 +252,16 @@ def test_a_kernel_whose_parent_is_gone_does_not_start():
     )
     assert result.returncode == 1
     assert "is gone" in result.stderr
+
+
+def test_only_the_whole_notebook_is_waited_for_on_the_disk(run, tmp_path, monkeypatch):
+    flushed = []
+    monkeypatch.setattr("calibook.files.os.fsync", flushed.append)
+    seen = []
+    run(
+        "print(1)",
+        "print(2)",
+        on_cell=lambda done, _: seen.append((done, len(outputs(tmp_path)), len(flushed))),
+    )
+    assert seen == [(0, 3, 0), (1, 3, 0), (2, 3, 0), (3, 3, 0)]
+    assert len(flushed) == 2  # the file, and its folder

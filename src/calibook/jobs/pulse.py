@@ -61,7 +61,7 @@ class Pulse:
     def _write(self, **changes: Any) -> None:
         with self._lock:
             self.attempt = replace(self.attempt, job_memory_mb=self._peak, **changes)
-            write_attempt(self.folder, self.attempt)
+            write_attempt(self.folder, self.attempt, flush=False)
 
 
 def family_memory_mb() -> float:

@@ -147,8 +147,8 @@ def read_attempts(task_folder: Path) -> Iterator[Attempt]:
         path = _state_file(task_folder, number)
         try:
             attempt = Attempt(**files.read_json(path))
-        except FileNotFoundError:
-            continue  # claimed this moment, or killed before it could say anything
+        except (FileNotFoundError, ValueError):
+            continue  # claimed this moment, or killed before it could say anything; or there was a power cut
         yield _seen(attempt, path) if attempt.state == "running" else attempt
 
 
@@ -212,9 +212,9 @@ def end_attempt(task_folder: Path, attempt: Attempt, state: str, cause: str = ""
     return ended
 
 
-def write_attempt(task_folder: Path, attempt: Attempt) -> None:
-    """Write an attempt's state file, whole."""
-    files.write_json(_state_file(task_folder, attempt.number), asdict(attempt))
+def write_attempt(task_folder: Path, attempt: Attempt, *, flush: bool = True) -> None:
+    """Write an attempt's state file, whole. flush: as for `files.put_in_place`."""
+    files.write_json(_state_file(task_folder, attempt.number), asdict(attempt), flush=flush)
 
 
 def touch_attempt(task_folder: Path, attempt: Attempt) -> None:

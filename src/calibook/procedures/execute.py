@@ -146,16 +146,22 @@ class _SavedNotebook(NotebookExecutionManager):
         self.begun = self.done = 0
         self.current: Any = None
         self.failure: CellFailed | None = None
+        self.over = False
 
     def save(self, **kwargs: Any) -> None:
         """Save, so that a reader finds either the state before or this one."""
-        write_text(self.output_path, nbformat.writes(self.nb) + "\n")
+        write_text(self.output_path, nbformat.writes(self.nb) + "\n", flush=self.over)
         self.last_save_time = self.now()
 
     def notebook_start(self, **kwargs: Any) -> None:
         """Forget old outputs and save."""
         super().notebook_start(**kwargs)
         self.on_cell(0, self.total)
+
+    def notebook_complete(self, **kwargs: Any) -> None:
+        """Save for good."""
+        self.over = True
+        super().notebook_complete(**kwargs)
 
     def cell_start(self, cell: Any, cell_index: int | None = None, **kwargs: Any) -> None:
         """Note which code cell runs. Text cells need no saving."""
