@@ -83,10 +83,21 @@ def _load(notebooks: Sequence[Path]) -> None:
             module = importlib.import_module(name)
             if name.partition(".")[0] == "calibook" and hasattr(module, "warm_up"):
                 module.warm_up()
+    _look_up()
     for notebook in notebooks:
         _read_and_write(notebook)
     if "matplotlib.backends.backend_agg" in sys.modules:
         _draw()
+
+
+def _look_up() -> None:
+    """What is looked for among all installed packages, and kept."""
+    from jupyter_client.provisioning import KernelProvisionerFactory
+
+    from calibook.jobs.software import software_versions
+
+    software_versions()
+    KernelProvisionerFactory.instance()
 
 
 def _read_and_write(notebook: Path) -> None:
