@@ -85,8 +85,10 @@ def test_fits(pictures):
 def test_detectors(pictures, detector, modules, scale):
     numbers = range(detector.first_module, detector.first_module + modules)
     images = {n: scale * RNG.random(detector.module_shape, np.float32) for n in numbers}
+    high = {n: 14_000 + 400 * image / scale for n, image in images.items()}
     for count in (1, 3):
         titles = {f"gain stage {title}": images for title in detector.gain_stages[:count]}
         plots.show_detector(detector, titles, "bad pixels of all [%]", log=scale > 0)
         plots.show_maps(detector, titles, "offset change [ADU]")
-    assert whole(pictures) == 4
+        plots.show_maps(detector, dict.fromkeys(titles, high), "offset [ADU]")
+    assert whole(pictures) == 6

@@ -35,8 +35,8 @@ from calibook.detectors.base import Detector
 from calibook.detectors.geometry import geometry_of
 
 _DASHES = ("-", "--", ":", "-.")
-_TALLEST, _SHORTEST_BAR = 2.9, 1.5
-"""Of pictures of the detector [inches]."""
+_TALLEST, _SHORTEST_BAR, _BETWEEN_BARS = 2.9, 1.5, 0.5
+"""Of pictures of the detector [inches]; numbers may be at the very ends of bars."""
 _STYLE: dict[Any, Any] = {
     "figure.dpi": 110,
     "figure.constrained_layout.use": True,
@@ -131,8 +131,8 @@ def show_maps(
     """
     images, extent = _assembled(detector, pictures, geometry_file)
     size, room = _sizes(images, WIDTH - COUNTS - RIGHT)
-    bar = min(0.9 * room, max(size[0], _SHORTEST_BAR))
-    right = RIGHT + max(0.0, (bar - size[0]) / 2)
+    bar = min(room - _BETWEEN_BARS, max(size[0], _SHORTEST_BAR))
+    right = max(RIGHT, (bar - size[0] + _BETWEEN_BARS) / 2)
     axes = _side_by_side(images, size, room, right=right, bottom=BOTTOM + BAR_BELOW, top=TITLE)
     for ax, (title, image) in zip(axes, images.items(), strict=True):
         low, high = middle([image], log=False)
