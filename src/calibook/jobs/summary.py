@@ -40,7 +40,8 @@ def summarise(work: Work, warm: WarmParent | None = None) -> str:
         done = run_summary(work.folder)
     else:
         try:
-            done = process.wait() == 0
+            with stoppable():  # else a runner that is asked to end would leave it to go on
+                done = process.wait() == 0
         finally:
             process.terminate()
     return "" if done else _problem(executed)
