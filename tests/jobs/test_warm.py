@@ -143,3 +143,26 @@ def test_commands_that_run_nothing_leave_no_process(capitals, raw, tmp_path, mon
         run_request(procedure, values, dry_run=True)
     assert not [p for p in psutil.Process().children() if "calibook.jobs.warm_process" in p.cmdline()]
     assert not (tmp_path / "proc").exists()
+
+
+def test_a_summary_ends_with_the_runner_that_is_asked_to_end(ask, summary):
+    summary.write_text(
+        summary.read_text().replace("letters = sum", "__import__('time').sleep(60); letters = sum")
+    )
+    work = ask({"a": "aa"}).write()
+
+    def stop():
+        executed = work.folder / "summary" / work.summary_notebook.name
+        end = time.monotonic() + 30
+        while not executed.is_file() and time.monotonic() < end:
+            time.sleep(0.01)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    with WarmParent(work.notebooks) as warm:
+        run_local(work, warm=warm)
+        stopper = in_thread(stop)
+        with pytest.raises(KeyboardInterrupt):
+            finish(work, report=False, warm=warm)
+        stopper.join()
+        family = loader_of(work).children(recursive=True)
+        assert not psutil.wait_procs(family, timeout=20)[1]
