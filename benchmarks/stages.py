@@ -8,13 +8,12 @@ from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
-from isal import isal_zlib
 
 from calibook.calibration.tally import Tally
 from calibook.detectors.jungfrau import JUNGFRAU, signal_ranges
 from calibook.kernels.gain_switching import correct_planes
 from calibook.kernels.packing import PackedConstants
-from calibook.runs.corrected_file import DEFLATE_LEVEL
+from calibook.runs.datasets import deflated
 from calibook.runs.direct import DirectFile, aligned_empty
 from calibook.runs.raw_file import open_raw
 
@@ -39,9 +38,8 @@ def stages(raw_path: Path, karabo_id: str, packed: PackedConstants, scratch: Pat
             times.append(time.thread_time())
             tally.add(raw.places_of(entries), data, gain, mask)
             times.append(time.thread_time())
-            for frame in range(_FRAMES):
-                isal_zlib.compress(gain[frame], DEFLATE_LEVEL)
-                isal_zlib.compress(mask[frame], DEFLATE_LEVEL)
+            deflated(gain)
+            deflated(mask)
             times.append(time.thread_time())
             file.write(data, int(entries[0]) * data[0].nbytes)
             times.append(time.thread_time())

@@ -20,6 +20,7 @@ from calibook.kernels.gain_switching import apply_scale, correct_planes
 from calibook.kernels.packing import STAGES, PackedConstants, pack_constants
 from calibook.kernels.photons import round_photons
 from calibook.procedures.tasks import Task
+from calibook.runs.datasets import deflated
 from calibook.runs.raw_file import Block
 
 __all__ = ["CommonMode", "Correction", "correct_file", "worker_threads"]
@@ -92,6 +93,8 @@ def warm_up() -> None:
     for options in (None, CommonMode()):
         _correct_frames(block, data, gain, mask, replace(correction, common_mode=options), shape)
     Tally(shape, correction.ranges, frames).add(np.arange(frames), data, gain, mask)
+    for integers in (gain, mask):
+        deflated(integers)
 
 
 def _correct_frames(

@@ -21,20 +21,16 @@ from typing import Self
 
 import h5py
 import numpy as np
-from isal import isal_zlib
 
 from calibook.detectors.base import Detector
 from calibook.errors import CalibookError
 from calibook.files import whole_file
-from calibook.runs.datasets import ChunksInOrder, create_deflated, create_in_place
+from calibook.runs.datasets import ChunksInOrder, create_deflated, create_in_place, deflated
 from calibook.runs.direct import ALIGNMENT, DirectFile
 from calibook.runs.layout import copy_index, copy_metadata
 from calibook.runs.places import frame_places, runs
 from calibook.runs.raw_file import Block, RawModuleFile
 from calibook.runs.write_behind import WriteBehind
-
-# The level of the facility's files; its stream is the same on all x86-64 CPUs since SSE4.2.
-DEFLATE_LEVEL = 1
 
 
 class CorrectedWriter:
@@ -106,13 +102,13 @@ class CorrectedWriter:
         shape = (raw.n_entries, *per_entry, *raw.image_shape)
         chunk = (*(1 for _ in shape[:-2]), *raw.image_shape)
         self._places: dict[str, np.ndarray] = {}
-        deflated = {}
+        compressed = {}
         for key, dtype in self.detector.corrected_keys.items():
             if np.dtype(dtype).kind == "f":
                 self._places[key] = self._reserve(create_in_place(group, key, shape, chunk, dtype))
             else:
-                deflated[key] = create_deflated(group, key, shape, chunk, dtype, DEFLATE_LEVEL)
-        self._chunks = ChunksInOrder(deflated)
+                compressed[key] = create_deflated(group, key, shape, chunk, dtype)
+        self._chunks = ChunksInOrder(compressed)
         self._file.flush()
 
     def _frame_bytes(self) -> int:
@@ -155,9 +151,9 @@ class CorrectedWriter:
         places = self.raw.places_of(entries)
         for key, values in frame_values.items():
             self._frame_values[key][places] = values
-        for n, place in enumerate(places):
-            deflated = {key: isal_zlib.compress(arrays[key][n], DEFLATE_LEVEL) for key in self._chunks.keys}
-            self._chunks.put(int(place), deflated)
+        streams = [deflated(arrays[key]) for key in self._chunks.keys]
+        for place, chunks in zip(places.tolist(), zip(*streams, strict=True), strict=True):
+            self._chunks.put(place, chunks)
         return self._behind.put(
             [piece for key in self._places for piece in self._pieces(key, arrays[key], places)]
         )

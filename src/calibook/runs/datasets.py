@@ -5,12 +5,17 @@ Nothing in this module depends on what a frame is.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import h5py
 import numpy as np
+from isal import isal_zlib
 
 from calibook.errors import CalibookError
+from calibook.kernels.deflate import deflate_images
+
+# The level of the facility's files; its stream is the same on all x86-64 CPUs since SSE4.2.
+DEFLATE_LEVEL = 1
 
 
 def create_in_place(
@@ -31,10 +36,19 @@ def create_in_place(
 
 
 def create_deflated(
-    group: h5py.Group, name: str, shape: tuple[int, ...], chunk: tuple[int, ...], dtype: str, level: int
+    group: h5py.Group, name: str, shape: tuple[int, ...], chunk: tuple[int, ...], dtype: str
 ) -> h5py.Dataset:
-    """A gzip-compressed dataset, without chunks yet."""
-    return group.create_dataset(name, shape, dtype, chunks=chunk, compression="gzip", compression_opts=level)
+    """A gzip-compressed dataset, without chunks yet; see `deflated` for these."""
+    compression = {"compression": "gzip", "compression_opts": DEFLATE_LEVEL}
+    return group.create_dataset(name, shape, dtype, chunks=chunk, **compression)
+
+
+def deflated(images: np.ndarray) -> list[bytes]:
+    """The chunks of frames, u1 or u4 (frame, pixel), for a dataset of `create_deflated`."""
+    return [
+        isal_zlib.compress(image, DEFLATE_LEVEL) if stream is None else stream
+        for image, stream in zip(images, deflate_images(images), strict=True)
+    ]
 
 
 class ChunksInOrder:
@@ -48,13 +62,13 @@ class ChunksInOrder:
         self.keys = tuple(datasets)
         self._datasets = datasets
         # Asked once: a file has thousands of frames, and HDF5's answers take as long as its writes.
-        self._shapes = {key: dataset.shape for key, dataset in datasets.items()}
-        self._ids = {key: dataset.id for key, dataset in datasets.items()}
-        self._waiting: dict[int, Mapping[str, bytes]] = {}
+        self._shapes = [dataset.shape for dataset in datasets.values()]
+        self._ids = [dataset.id for dataset in datasets.values()]
+        self._waiting: dict[int, Sequence[bytes]] = {}
         self._next = 0
 
-    def put(self, frame: int, chunks: Mapping[str, bytes]) -> None:
-        """Take the chunks {dataset: bytes} of a frame."""
+    def put(self, frame: int, chunks: Sequence[bytes]) -> None:
+        """Take the chunks of a frame, one of each dataset."""
         self._waiting[frame] = chunks
 
     def write_next(self) -> bool:
@@ -62,8 +76,8 @@ class ChunksInOrder:
         chunks = self._waiting.pop(self._next, None)
         if chunks is None:
             return False
-        for key, dataset in self._ids.items():
-            dataset.write_direct_chunk(_place(self._next, self._shapes[key]), chunks[key])
+        for dataset, shape, chunk in zip(self._ids, self._shapes, chunks, strict=True):
+            dataset.write_direct_chunk(_place(self._next, shape), chunk)
         self._next += 1
         return True
 

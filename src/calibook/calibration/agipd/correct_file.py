@@ -19,6 +19,7 @@ from calibook.detectors.base import Detector
 from calibook.kernels.bits import ALL
 from calibook.kernels.frame_samples import PLANE_BINS, add_planes, chip_sums
 from calibook.procedures.tasks import Task
+from calibook.runs.datasets import deflated
 from calibook.runs.raw_file import Block
 
 TRAINS_TOGETHER = 8
@@ -84,3 +85,5 @@ def warm_up() -> None:
     add_planes(raw, np.zeros((PLANE_BINS, PLANE_BINS), "i8"))
     x, g, m = (array.reshape(-1, *shape) for array in (data, gain, mask))
     chip_sums(x, g, m, ASIC_SHAPE, int(ALL))
+    for integers in (gain, mask):
+        deflated(integers)
