@@ -24,6 +24,7 @@ from calibook.kernels.deflate_steps import (
     first_bit,
     put_bytes,
 )
+from calibook.kernels.streaming import AHEAD, fetch_line
 
 MOST_CHANGES = 16
 """One pixel of so many may differ from the one before; with more, a compressor finds more to repeat."""
@@ -76,6 +77,7 @@ def _deflate(image, target):
     while at < pixels:
         if pixels - at >= lanes:
             place = address + at * size
+            fetch_line(place + AHEAD)
             found = changes_of_bytes(place) if image.itemsize == 1 else changes_of_words(place)
             step = lanes
         else:
