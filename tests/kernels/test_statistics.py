@@ -4,7 +4,8 @@ import twins
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from calibook.kernels.statistics import STEP, CorrectedStatistics
+from calibook.kernels.statistics import CorrectedStatistics
+from calibook.kernels.statistics_steps import STEP
 
 RANGES = ((-5.0, 50.0), (0.0, 1024.0), (0.0, 16.0))
 BINS = 64

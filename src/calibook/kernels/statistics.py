@@ -14,19 +14,14 @@ from numba import njit
 from calibook.kernels import bits
 from calibook.kernels.cells import TILE
 from calibook.kernels.checks import check_array
+from calibook.kernels.lane_steps import WIDE
 from calibook.kernels.lanes import LARGEST
+from calibook.kernels.packing import STAGES
+from calibook.kernels.statistics_steps import FRAMES, SIDE_BY_SIDE, frame_step, frames_step, summed
 
-STAGES = 3
 WORD_BITS = 32
-
-STEP = np.float32(2.0**-16)
-"""Values are rounded to multiples of it before they are summed. 2^37 of the data's unit, e.g. ten
-million frames of 10 MeV in keV, then fit into the 53 bits of f8 without rounding again."""
-LIMIT = np.float32(2.0**24)
-"""Values beyond are summed as if they were this large."""
 # Looked up: the compiler turns tests of a bit that it knows how to shift into slow shifts.
 _BITS = np.uint32(1) << np.arange(WORD_BITS, dtype=np.uint32)
-_PER_STEP = np.float32(1 / STEP)
 
 
 @dataclass(frozen=True)
@@ -96,15 +91,21 @@ class CorrectedStatistics:
         check_array("data", data, "f4", shape)
         check_array("gain", gain, "u1", shape)
         check_array("mask", mask, "u4", shape)
-        sums, counts = np.zeros(len(data)), np.zeros(len(data), np.int64)
         start, per_width = (tuple(a.astype(np.float32)) for a in (self.bin_start, 1 / self.bin_width))
         near, some = (_chosen(*named, shape[:1]) for named in (("closely", closely), ("looked", looked)))
+        frames = np.flatnonzero(some)
+        of_pixels = self.total, self.count, self.any_bits, self.stage_sum
+        of_frames = np.zeros((len(frames), SIDE_BY_SIDE)), np.zeros(len(frames), np.int64)
+        of_stages = np.zeros((2, WIDE), np.uint32), np.zeros(WIDE, np.uint8)
         if not _add(
-            data, gain, mask, np.flatnonzero(some), np.uint32(excluded), near, self.histogram, start,
-            per_width, self.total, self.count, self.any_bits, self.stage_sum, self.stages, self.bad_bits,
-            sums, counts,
+            data, gain, mask, frames, np.uint32(excluded), near, self.histogram, start, per_width,
+            self.bad_bits, of_pixels, of_frames, of_stages,
         ):  # fmt: skip
             raise ValueError(f"gain stage {gain.max()}: needs 0 to {STAGES - 1}")
+        total, last = of_stages[0].sum(axis=1, dtype=np.int64)
+        self.stages[:] += len(frames) * shape[1] - total + last, total - 2 * last, last
+        sums, counts = np.zeros(len(data)), np.zeros(len(data), np.int64)
+        sums[frames], counts[frames] = of_frames[0].sum(axis=1), of_frames[1]
         return sums, counts
 
     def merge(self, other: CorrectedStatistics) -> CorrectedStatistics:
@@ -137,66 +138,88 @@ def _chosen(name: str, choice: np.ndarray | None, shape: tuple[int, ...]) -> np.
 
 @njit(nogil=True, cache=True)
 def _add(
-    data, gain, mask, frames, excluded, closely, histogram, start, per_width,
-    total, count, any_bits, stage_sum, stages, bad_bits, sums, counts,
+    data, gain, mask, frames, excluded, closely, histogram, start, per_width, bad_bits,
+    of_pixels, of_frames, of_stages,
 ):  # fmt: skip
-    """False, and sums that are of no use, if there is a gain stage that doesn't exist."""
-    pixels = data.shape[1]
-    values = np.empty(min(TILE, pixels), np.float32)
+    """False, and sums that are of no use, if there is a gain stage that doesn't exist.
+
+    of_pixels, of_frames, of_stages: arrays, see `statistics_steps`; of the frames that are added
+    """
+    pixels, packed = data.shape[1], frames.size // FRAMES * FRAMES
+    firsts = frames.astype(np.uint64) * np.uint64(pixels)
     places = np.empty(min(TILE, pixels), np.int32)
     # All bins in a row, and one for values that aren't used.
     bins = np.zeros(histogram.size + 1, np.int64)
     for a in range(0, pixels, TILE):
         b = min(a + TILE, pixels)
-        for n in frames:
-            x, g, m = data[n, a:b], gain[n, a:b], mask[n, a:b]
-            used, union = _select(x, m, excluded, values[: b - a], count[a:b], any_bits[a:b])
-            counts[n] += used
-            sums[n] += _add_values(values[: b - a], total[a:b])
-            if not _count_stages(g, stage_sum[a:b], stages):
+        middle, k = b - (b - a) % WIDE, 0
+        while k < frames.size:
+            together = FRAMES if k < packed else 1
+            samples, sums = (data, gain, mask, excluded), (of_pixels, of_frames, of_stages)
+            _add_packed(*samples, firsts, k, together, a, middle, *sums)
+            _add_lines(*samples, frames, k, together, middle, b, *sums)
+            if of_stages[1].max() >= STAGES:
                 return False
-            if not closely[n]:
-                continue
-            if union:
-                _count_bits(m, union, bad_bits)
-            _place(x, g, m, excluded, start, per_width, histogram.shape[1], places[: b - a])
-            for place in places[: b - a]:
-                bins[np.uint64(place)] += 1
+            for n in frames[k : k + together]:
+                if closely[n]:
+                    x, g, m = data[n, a:b], gain[n, a:b], mask[n, a:b]
+                    _count_bits(m, bad_bits)
+                    _place(x, g, m, excluded, start, per_width, histogram.shape[1], places[: b - a])
+                    for place in places[: b - a]:
+                        bins[np.uint64(place)] += 1
+            k += together
     histogram += bins[:-1].reshape(histogram.shape)
     return True
 
 
 @njit(nogil=True, cache=True)
-def _select(data, mask, excluded, values, count, any_bits):
-    """Rounded values, 0 where they aren't used; returns how many are, and all bits of the mask."""
-    number, union = np.int32(0), np.uint32(0)
-    for i in range(data.size):
-        x, word = data[i], mask[i]
-        used = (np.abs(x) <= LARGEST) & ((word & excluded) == 0)
-        x = min(max(x, -LIMIT), LIMIT)
-        values[i] = np.rint(x * _PER_STEP) * STEP if used else np.float32(0)
-        count[i] += np.int32(used)
-        any_bits[i] |= word
-        number = np.int32(number + np.int32(used))
-        union = np.uint32(union | word)
-    return number, union
-
-
-# The values are such that sums are exact, so their order may be what the compiler likes best.
-@njit(nogil=True, cache=True, fastmath={"reassoc"})
-def _add_values(values, total):
-    """Add to the totals; returns the sum of the values."""
-    found = 0.0
-    for i in range(values.size):
-        value = np.float64(values[i])
-        total[i] += value
-        found += value
-    return found
+def _add_packed(data, gain, mask, excluded, firsts, k, together, a, b, of_pixels, of_frames, of_stages):
+    """The pixels a to b, a multiple of WIDE, of FRAMES frames from the k-th, or of one."""
+    (total, count, any_bits, stage_sum), (sums, counts), (numbers, largest) = of_pixels, of_frames, of_stages
+    samples = _address(data), _address(gain), _address(mask)
+    to_pixels = _address(total), _address(count), _address(any_bits), _address(stage_sum)
+    to_frames = _address(sums[k:]), _address(counts[k:])
+    to_stages = _address(numbers[0]), _address(numbers[1]), _address(largest)
+    begin = _address(firsts[k:])
+    for i in range(np.uint64(b - a) // np.uint64(WIDE)):
+        at = np.uint64(a) + i * np.uint64(WIDE)
+        if together == FRAMES:
+            frames_step(samples, begin, at, excluded, to_pixels, to_frames, to_stages)
+        else:
+            frame_step(samples, begin, at, excluded, to_pixels, to_frames, to_stages)
 
 
 @njit(nogil=True, cache=True)
-def _count_bits(mask, union, bad_bits):
+def _address(array):
+    return np.uint64(array.ctypes.data)
+
+
+@njit(nogil=True, cache=True)
+def _add_lines(data, gain, mask, excluded, frames, k, together, a, b, of_pixels, of_frames, of_stages):
+    """What the steps do, one by one."""
+    (total, count, any_bits, stage_sum), (sums, counts), (numbers, largest) = of_pixels, of_frames, of_stages
+    for j in range(k, k + together):
+        n = frames[j]
+        for i in range(a, b):
+            g, word = gain[n, i], mask[n, i]
+            value, used = summed(data[n, i], word, excluded)
+            total[i] += value
+            sums[j, 0] += value
+            count[i] += np.int32(used)
+            counts[j] += np.int64(used)
+            any_bits[i] |= word
+            stage_sum[i] += np.uint32(g)
+            numbers[0, 0] += np.uint32(g)
+            numbers[1, 0] += np.uint32(g >> np.uint8(1))
+            largest[0] = max(largest[0], g)
+
+
+@njit(nogil=True, cache=True)
+def _count_bits(mask, bad_bits):
     """A pass for each bit that is there at all: mostly few."""
+    union = np.uint32(0)
+    for i in range(mask.size):
+        union = np.uint32(union | mask[i])
     for bit in range(WORD_BITS):
         one = _BITS[bit]
         if union & one:
@@ -204,27 +227,6 @@ def _count_bits(mask, union, bad_bits):
             for i in range(mask.size):
                 count = np.int32(count + np.int32((mask[i] & one) != 0))
             bad_bits[bit] += count
-
-
-@njit(nogil=True, cache=True)
-def _count_stages(gain, stage_sum, stages):
-    """Samples by gain stage; most lines have but the first. False if there is another than three."""
-    any_stage = np.uint8(0)
-    for g in gain:
-        any_stage = np.uint8(any_stage | g)
-    if any_stage == 0:
-        stages[0] += gain.size
-        return True
-    first, second = np.int32(0), np.int32(0)
-    for i in range(gain.size):
-        g = gain[i]
-        stage_sum[i] += np.uint32(g)
-        first = np.int32(first + np.int32(g == 1))
-        second = np.int32(second + np.int32(g == 2))
-    stages[0] += gain.size - first - second
-    stages[1] += first
-    stages[2] += second
-    return gain.max() < STAGES
 
 
 @njit(nogil=True, cache=True)
