@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from calibook.kernels.cells import TILE
 from calibook.kernels.lane_steps import WIDE
+from calibook.kernels.row_sums import row_sums
 from calibook.kernels.statistics import CorrectedStatistics
 from calibook.kernels.statistics_steps import FRAMES
 
@@ -95,3 +96,27 @@ def test_a_stage_that_does_not_exist_is_refused_wherever_it_is(pixels, frames, s
         with pytest.raises(ValueError, match=f"gain stage {stage}"):
             collected((data, gain, mask), 0)
         collected((data, gain, mask), 0, None, np.arange(frames) != n)
+
+
+@settings(deadline=None, max_examples=40)
+@given(
+    st.integers(0, 2**32), st.integers(0, 3), st.sampled_from([1, WIDE - 1, WIDE, 2 * WIDE + 3, 128]),
+    st.integers(1, 20), st.integers(1, 9), st.sampled_from([0, 1, 0xFFFFFFFF]),
+)  # fmt: skip
+def test_sums_of_rows_are_those_of_frames_that_have_no_others(seed, frames, width, rows, every, excluded):
+    arrays = corrected(seed, frames, rows * width)
+    cut = (a.reshape(frames, rows, width)[:, ::every] for a in arrays)
+    _, sums, counts = collected(
+        [np.ascontiguousarray(a).reshape(frames, len(range(0, rows, every)) * width) for a in cut], excluded
+    )
+    found = row_sums(arrays[0], arrays[2], width, every, excluded)
+    np.testing.assert_array_equal(found, (sums, counts))
+
+
+def test_rows_that_are_no_rows():
+    data, _, mask = corrected(0, 2, 64)
+    for width, every in ((0, 1), (16, 0), (24, 1)):
+        with pytest.raises(ValueError, match="frames have 64"):
+            row_sums(data, mask, width, every)
+    with pytest.raises(ValueError, match="mask has shape"):
+        row_sums(data, mask[:1], 16, 1)

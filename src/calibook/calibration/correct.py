@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from calibook.calibration import tally
 from calibook.calibration.correct_task import corrected_file
-from calibook.calibration.tally import Tally
 from calibook.calibration.workers import correct_all, worker_threads
 from calibook.detectors.bad_pixels import INFORMATIONAL
 from calibook.detectors.base import Detector
@@ -92,7 +92,7 @@ def warm_up() -> None:
     data, gain, mask = (np.zeros(pixels, dtype) for dtype in ("f4", "u1", "u4"))
     for options in (None, CommonMode()):
         _correct_frames(block, data, gain, mask, replace(correction, common_mode=options), shape)
-    Tally(shape, correction.ranges, frames).add(np.arange(frames), data, gain, mask)
+    tally.warm_up(shape, data, gain, mask)
     for integers in (gain, mask):
         deflated(integers)
 

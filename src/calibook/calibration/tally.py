@@ -8,6 +8,8 @@ import numpy as np
 
 from calibook.detectors.bad_pixels import INFORMATIONAL
 from calibook.kernels.bits import ALL
+from calibook.kernels.packing import STAGES
+from calibook.kernels.row_sums import row_sums
 from calibook.kernels.statistics import CorrectedStatistics
 
 # Pixels with these bits measured no signal that a mean should contain.
@@ -34,8 +36,6 @@ class Tally:
         pixels = shape[0] * shape[1]
         self.shape = shape
         self._statistics = CorrectedStatistics.zeros(pixels, _BINS, ranges)
-        rows = len(range(0, shape[0], _EVERY_ROW))
-        self._of_rows = CorrectedStatistics.zeros(rows * shape[1], _BINS, ranges)
         self._single: np.ndarray | None = None
         self._sums, self._counts = np.zeros(frames), np.zeros(frames, np.int64)
         self._looked = self._close = 0
@@ -51,20 +51,10 @@ class Tally:
         if looked.all():
             self._sums[places], self._counts[places] = found
         else:
-            self._add_rows(places, data, gain, mask)
+            rows = row_sums(data, mask, self.shape[1], _EVERY_ROW, _EXCLUDED)
+            self._sums[places], self._counts[places] = rows
         self._looked += int(np.count_nonzero(looked))
         self._close += int(np.count_nonzero(looked & closely))
-
-    def _add_rows(self, places: np.ndarray, data: np.ndarray, gain: np.ndarray, mask: np.ndarray) -> None:
-        """The signal of frames, from some of their rows."""
-
-        def rows(images: np.ndarray) -> np.ndarray:
-            some = images.reshape(-1, *self.shape)[:, ::_EVERY_ROW]
-            return np.ascontiguousarray(some).reshape(len(images), -1)
-
-        none = np.zeros(len(places), bool)
-        found = self._of_rows.add(rows(data), rows(gain), rows(mask), _EXCLUDED, none)
-        self._sums[places], self._counts[places] = found
 
     def merge(self, other: Tally) -> None:
         """Add what another tally found in other frames of the file."""
@@ -109,6 +99,12 @@ class Tally:
             "edges": found.bin_start[:, None] + steps * found.bin_width[:, None],
             "signals": signals,
         }
+
+
+def warm_up(shape: tuple[int, int], data: np.ndarray, gain: np.ndarray, mask: np.ndarray) -> None:
+    """Load the kernels that a tally uses, given some frames."""
+    Tally(shape, ((0.0, 1.0),) * STAGES, len(data)).add(np.arange(len(data)), data, gain, mask)
+    row_sums(data, mask, shape[1], _EVERY_ROW)
 
 
 def spread_evenly(places: np.ndarray, share: float) -> np.ndarray:

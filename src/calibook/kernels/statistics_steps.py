@@ -171,3 +171,15 @@ def frames_step(typingctx, samples, firsts, at, excluded, of_pixels, of_frames, 
 def frame_step(typingctx, samples, firsts, at, excluded, of_pixels, of_frames, of_stages):
     """Of one."""
     return _FRAMES_STEP, _frames_step(1)
+
+
+@_intrinsic
+def signal_step(typingctx, data, mask, excluded, total, count):
+    """Sum and number of the values of WIDE pixels alone, added to SIDE_BY_SIDE f8 and to i8, by address."""
+
+    def codegen(context, builder, signature, args):
+        data, mask, excluded, total, count = args
+        step = Samples(builder, excluded)
+        step.add_all(*step.summed(step.load(data, F32), step.load(mask, I32)), total, count)
+
+    return types.void(_ADDRESS, _ADDRESS, types.uint32, _ADDRESS, _ADDRESS), codegen

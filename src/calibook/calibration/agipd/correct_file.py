@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
+from calibook.calibration import tally
 from calibook.calibration.agipd.constants import GainOptions, StageOptions, pack_agipd
 from calibook.calibration.agipd.correct import AgipdCorrection, ChipMode, cell_by_cell, correct_agipd_frames
 from calibook.calibration.agipd.first_pass import Selection, cells_of
 from calibook.calibration.agipd.samples import AgipdSamples
 from calibook.calibration.correct_task import corrected_file
-from calibook.calibration.tally import Tally
 from calibook.calibration.workers import correct_all
 from calibook.detectors.agipd import AGIPD, ASIC_SHAPE, THRESHOLDS_DARK
 from calibook.detectors.base import Detector
@@ -81,7 +81,7 @@ def warm_up() -> None:
     for common_mode in (None, ChipMode()):
         correction = AgipdCorrection(packed, medium_not_negative=True, common_mode=common_mode)
         correct_agipd_frames(raw, np.arange(frames), correction, data, gain, mask, shape)
-    Tally(shape, ((0.0, 1.0),) * stages, frames).add(np.arange(frames), data, gain, mask)
+    tally.warm_up(shape, data, gain, mask)
     add_planes(raw, np.zeros((PLANE_BINS, PLANE_BINS), "i8"))
     x, g, m = (array.reshape(-1, *shape) for array in (data, gain, mask))
     chip_sums(x, g, m, ASIC_SHAPE, int(ALL))
