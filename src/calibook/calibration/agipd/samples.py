@@ -58,15 +58,13 @@ class AgipdSamples:
         some = np.flatnonzero(self._sampled[entries])
         if not len(some):
             return
+        x, g, m = (array.reshape(-1, *self._shape) for array in (data, gain, mask))
+        place = self._place[entries[some]]
+        found = chip_sums(x, g, m, ASIC_SHAPE, _EXCLUDED, some)
+        self._sums[place], self._good[place], self._stages[place] = found
+        close = spread_evenly(entries[some], _CLOSELY / (len(self._sums) * raw.shape[2]))
         planes = np.zeros_like(self._planes)
-        close = spread_evenly(entries, _CLOSELY / (len(self._sums) * raw.shape[2]))
-        for n in some:
-            place, image = self._place[entries[n]], slice(n, n + 1)
-            if close[n]:
-                add_planes(raw[image], planes)
-            x, g, m = (array[image].reshape(1, *self._shape) for array in (data, gain, mask))
-            found = chip_sums(x, g, m, ASIC_SHAPE, _EXCLUDED)
-            self._sums[place], self._good[place], self._stages[place] = (values[0] for values in found)
+        add_planes(raw, planes, some[close])
         with self._lock:
             self._planes += planes
 
