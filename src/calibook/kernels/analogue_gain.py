@@ -25,27 +25,17 @@ from numba import njit
 from calibook.kernels import bits
 from calibook.kernels.analogue_lines import ADC_MAX, LIMITS, fold_lanes, fold_limits, lanes, loop
 from calibook.kernels.analogue_packing import AnalogueConstants
-from calibook.kernels.cells import CHUNK, CHUNKS, TILE, frames_by_cell
+from calibook.kernels.cells import CHUNK, CHUNKS, ROW, TILE, frames_by_cell
 from calibook.kernels.checks import check_array
 from calibook.kernels.lane_steps import LANES, RECORD, WIDE
 from calibook.kernels.lanes import LARGEST, NAN, hide, of_stage
-from calibook.kernels.near import LEVELS, fold, lines, rows
+from calibook.kernels.near import LEVELS, fold, lines, rows, stage_rows
 from calibook.kernels.packing import STAGES, PackedConstants
-from calibook.kernels.streaming import (
-    LINE,
-    fetch,
-    finish_streaming,
-    pixels_to_line,
-    stream,
-    stream_pair,
-    whole_lines,
-)
+from calibook.kernels.streaming import fetch, finish_streaming, pixels_to_line, stream_pair, whole_lines
 
 MAX_SIGNAL = np.float32(1e7)
 """No detector sees so much, in whatever unit: constants that give more are wrong."""
 
-_APART = LINE
-"""Between rows, which at powers of two would have the same places of a cache."""
 _NO_FLOOR, _NO_LIMIT = np.float32(-np.inf), np.float32(np.inf)
 
 
@@ -158,7 +148,7 @@ def _correct(
     limits, levels = rows(CHUNKS, LIMITS, np.int32), rows(CHUNKS, LEVELS, np.float32)
     words, records = rows(CHUNKS, STAGES, np.uint32), lines(1, TILE * RECORD, np.int32)[0]
     x, g, u = rows(1, 2, np.float32)[0], rows(1, 2, np.uint8)[0], rows(1, 2, np.uint32)[0]
-    stages = lines(2, TILE + _APART, np.uint8)
+    stages = stage_rows()
     lead = pixels_to_line(data)
     for c in range(first.size - 1):
         frames = order[first[c] : first[c + 1]]
@@ -184,19 +174,12 @@ def _correct(
                         raw, n, m, a, middle, records, ruled, floor, nan_mask, shift, excluded, data, stages,
                         mask,
                     )  # fmt: skip
-                    _stream_stages(stages, gain, n, m, a, middle)
+                    stream_pair(stages, stages.shape[1], gain, n, m, a, middle)
                 _rest(
                     raw, n, m, middle, b, limits, levels, words, floor, nan_mask, shift, excluded, largest,
                     x, g, u, data, gain, mask,
                 )  # fmt: skip
     finish_streaming()
-
-
-@njit(nogil=True, cache=True)
-def _stream_stages(stages, gain, n, m, a, b):
-    stream(stages, 0, gain, n, a, b)
-    if m != n:
-        stream(stages, stages.shape[1], gain, m, a, b)
 
 
 @njit(nogil=True, cache=True)
@@ -211,9 +194,9 @@ def _rest(
         q = min(p + CHUNK, b)
         loop(raw, n, m, p, q, k, limits, levels, words, floor, nan_mask, shift, excluded, largest, x, g, u)
         _fetch(raw, n, m, q, min(q + CHUNK, b))
-        stream_pair(x, data, n, m, p, q)
-        stream_pair(u, mask, n, m, p, q)
-        stream_pair(g, gain, n, m, p, q)
+        stream_pair(x, ROW, data, n, m, p, q)
+        stream_pair(u, ROW, mask, n, m, p, q)
+        stream_pair(g, ROW, gain, n, m, p, q)
 
 
 @njit(nogil=True, cache=True)

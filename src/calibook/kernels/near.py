@@ -12,16 +12,15 @@ import numpy as np
 from numba import njit
 
 from calibook.kernels import bits
-from calibook.kernels.cells import CHUNK, ROW
+from calibook.kernels.cells import CHUNK, ROW, TILE
 from calibook.kernels.fold_steps import fold_levels_step
 from calibook.kernels.lane_steps import WIDE
 from calibook.kernels.lanes import LARGEST, NAN
+from calibook.kernels.streaming import LINE
 
 STAGES = 3
 LEVELS = 2 * STAGES
 """Rows of a chunk: offset of each stage, scale of each stage."""
-
-_LINE = 64
 
 
 @njit(nogil=True, cache=True)
@@ -33,9 +32,16 @@ def rows(chunks, number, dtype):
 @njit(nogil=True, cache=True)
 def lines(chunks, size, dtype):
     """Scratch memory (chunk, size) that begins at a whole line of the cache."""
-    items = np.empty(chunks * size + _LINE, dtype)
-    skip = (-items.ctypes.data % _LINE) // items.itemsize
+    items = np.empty(chunks * size + LINE, dtype)
+    skip = (-items.ctypes.data % LINE) // items.itemsize
     return items[skip : skip + chunks * size].reshape(chunks, size)
+
+
+@njit(nogil=True, cache=True)
+def stage_rows():
+    """Scratch memory u1 (2, pixel) for the gain stages of a tile of two frames: a line takes four steps."""
+    # Rows at a distance of a power of two would have the same places of a cache.
+    return lines(2, TILE + LINE, np.uint8)
 
 
 @njit(nogil=True, cache=True)

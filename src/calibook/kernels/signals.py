@@ -107,7 +107,7 @@ def _rest(words, n, m, a, b, levels, wrong_value, x, data):
         # What is worked on next arrives while results are stored.
         fetch(words, n, q, min(q + CHUNK, b))
         fetch(words, m, q, min(q + CHUNK, b))
-        stream_pair(x, data, n, m, p, q)
+        stream_pair(x, ROW, data, n, m, p, q)
 
 
 @njit(nogil=True, cache=True)

@@ -17,8 +17,6 @@ from numba import njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from calibook.kernels.cells import ROW
-
 # For type checkers, who see how it is declared, not how it is called.
 _intrinsic: Any = intrinsic
 
@@ -92,11 +90,14 @@ def whole_lines(target, p):
 
 
 @njit(nogil=True, cache=True)
-def stream_pair(near, target, n, m, p, q):
-    """Copy two rows of results to the pixels p to q of frames n and m of (frame, pixel), or of one frame."""
+def stream_pair(near, row, target, n, m, p, q):
+    """Copy two rows of results, `row` items apart, to the pixels p to q of frames n and m of (frame, pixel).
+
+    A frame that is its own partner is copied once.
+    """
     stream(near, 0, target, n, p, q)
     if m != n:
-        stream(near, ROW, target, m, p, q)
+        stream(near, row, target, m, p, q)
 
 
 @njit(nogil=True, cache=True)
