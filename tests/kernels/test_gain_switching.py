@@ -1,3 +1,4 @@
+import platform
 import re
 
 import numpy as np
@@ -6,9 +7,10 @@ import twins
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numba import njit, types
+from twins import rubbish
 
 from calibook.detectors.bad_pixels import BadPixels
-from calibook.kernels import bits, gain_switching
+from calibook.kernels import bits, digital_lines, gain_switching
 from calibook.kernels.cells import TILE
 from calibook.kernels.gain_switching import apply_scale, correct_planes, correct_words
 from calibook.kernels.packing import PackedConstants
@@ -25,10 +27,10 @@ def same_bits(a, b):
 
 @st.composite
 def samples(draw):
-    """Frames and constants, a part of both adverse."""
+    """Frames and constants, a part of both adverse; or of the constants only stages that have no number."""
     r = np.random.default_rng(draw(st.integers(0, 2**32)))
     frames = draw(st.sampled_from([0, 1, 2, 7]))
-    pixels = draw(st.sampled_from([1, 15, 64, 1000, TILE - 1, TILE, TILE + 1, 2 * TILE + 17]))
+    pixels = draw(st.sampled_from([1, 15, 64, 1000, TILE - 1, TILE, TILE + 1, 2 * TILE + 17, 2 * TILE + 304]))
     cells, scale_cells, word_cells = draw(st.sampled_from([(1, 1, 1), (3, 3, 3), (3, 1, 3), (3, 3, 1)]))
     shape = (frames, pixels)
     adc = np.where(r.random(shape) < 0.1, r.choice(ODD_ADC, shape), r.integers(0, 0x10000, shape)).astype(
@@ -39,9 +41,11 @@ def samples(draw):
     if frames and draw(st.booleans()):
         cell[0] = r.choice([-(2**62), -1, cells, 2**62])
 
+    odd = draw(st.sampled_from([ODD_FLOATS, np.array([np.nan])]))
+
     def floats(cells):
         normal = r.normal(2000, 3000, (cells, 3, pixels))
-        return np.where(r.random(normal.shape) < 0.1, r.choice(ODD_FLOATS, normal.shape), normal).astype("f4")
+        return np.where(r.random(normal.shape) < 0.1, r.choice(odd, normal.shape), normal).astype("f4")
 
     word = r.choice(
         np.array([0, 0, 0, 1, 8, 0x200000, 0x80000000, 0xFFFFFFFF], "u4"), (word_cells, 3, pixels)
@@ -52,9 +56,14 @@ def samples(draw):
     return adc, code, cell, packed, nan_mask, wrong_value
 
 
-def outputs(shape):
-    """Filled with rubbish: kernels must overwrite all."""
-    return np.full(shape, 123, "f4"), np.full(shape, 77, "u1"), np.full(shape, 0xDEADBEEF, "u4")
+def outputs(shape, past=(0, 0, 0)):
+    """Filled with rubbish: kernels must overwrite all. past: bytes from a line of the cache to each."""
+    return tuple(rubbish(shape, dtype, by) for dtype, by in zip(("f4", "u1", "u4"), past, strict=True))
+
+
+TO_LOOP = (0, 0, 16)
+"""Lines of data and mask never begin at the same pixel, so that the plain loop does all."""
+places = st.sampled_from([(0, 0, 0), (16, 1, 16), (60, 63, 60), TO_LOOP])
 
 
 def twin_of(adc, code, cell, packed, nan_mask, wrong_value):
@@ -63,21 +72,21 @@ def twin_of(adc, code, cell, packed, nan_mask, wrong_value):
     return twins.correct(adc, code, cell, *constants, nan_mask, wrong_value)
 
 
-@settings(deadline=None, max_examples=60)
-@given(samples())
-def test_planes_are_the_twin_bit_for_bit(s):
+@settings(deadline=None, max_examples=80)
+@given(samples(), places)
+def test_planes_are_the_twin_bit_for_bit(s, past):
     adc, code, cell, packed, nan_mask, wrong_value = s
-    got = outputs(adc.shape)
+    got = outputs(adc.shape, past)
     correct_planes(adc, code, cell, packed, *got, nan_mask, wrong_value)
     for a, b in zip(got, twin_of(*s), strict=True):
         same_bits(a, b)
 
 
-@settings(deadline=None, max_examples=60)
-@given(samples())
-def test_words_are_the_twin_bit_for_bit(s):
+@settings(deadline=None, max_examples=80)
+@given(samples(), places)
+def test_words_are_the_twin_bit_for_bit(s, past):
     words, _, cell, packed, nan_mask, wrong_value = s
-    got = outputs(words.shape)
+    got = outputs(words.shape, past)
     correct_words(words, cell, packed, *got, nan_mask, wrong_value)
     code = (words >> 14).astype("u1")
     for a, b in zip(got, twin_of(words, code, cell, packed, nan_mask, wrong_value), strict=True):
@@ -186,23 +195,104 @@ def test_arrays_that_do_not_fit_are_refused(change, complaint):
         correct_planes(**{**arguments, **change})
 
 
-@pytest.mark.parametrize("line", ["_correct_planes_line", "_correct_words_line", "_apply_scale_line"])
-def test_the_inner_loops_do_several_pixels_per_instruction(line):
+def tame_samples(seed, frames, pixels, share_nan):
+    """Frames of all codes, and constants without surprises but for stages that have no number at all."""
+    r = np.random.default_rng(seed)
+    shape = (frames, pixels)
+    adc = np.where(r.random(shape) < 0.05, r.choice(ODD_ADC, shape), r.integers(0, 0x10000, shape))
+    code = np.where(r.random(shape) < 0.8, r.integers(0, 5, shape), r.integers(0, 256, shape))
+    offset, scale = r.normal(3000, 100, (2, 3, pixels)), r.normal(0.02, 0.001, (1, 3, pixels))
+    for values in (offset, scale):
+        values[r.random(values.shape) < share_nan] = np.nan
+    word = r.choice(np.array([0, 0, 0, 1, 0x800, 0x80000000], "u4"), (2, 3, pixels))
+    packed = PackedConstants(offset.astype("f4"), scale.astype("f4"), word, 2)
+    return adc.astype("u2"), code.astype("u1"), r.integers(0, 2, frames), packed
+
+
+@pytest.mark.parametrize("frames", [1, 4, 9])
+@pytest.mark.parametrize(("share_nan", "wrong_value"), [(0, -7.5), (0.05, np.nan), (0.05, np.inf)])
+@pytest.mark.parametrize("nan_mask", [0, 0x800, 0x1000, 0x200001])
+@pytest.mark.parametrize("offset_only", [False, True])
+@pytest.mark.parametrize(("more", "past"), [(304, (0, 0, 0)), (300, (0, 0, 0)), (304, (16, 5, 16))])
+def test_constants_without_surprises_take_a_shorter_way_to_the_same_bits(
+    frames, share_nan, wrong_value, nan_mask, offset_only, more, past
+):
+    """If lines of results are lines of memory: all of them, none, all but parts of lines at both ends."""
+    adc, code, cell, packed = tame_samples(frames, frames, 2 * TILE + more, share_nan)
+    options = {"nan_mask": nan_mask, "wrong_gain_value": wrong_value, "offset_only": offset_only}
+    for correct, samples in ((correct_planes, (adc, code)), (correct_words, (adc,))):
+        got, looped = outputs(adc.shape, past), outputs(adc.shape, TO_LOOP)
+        correct(*samples, cell, packed, *got, **options)
+        correct(*samples, cell, packed, *looped, **options)
+        codes = code if correct is correct_planes else (adc >> 14).astype("u1")
+        used = (packed.unscaled(), 0) if offset_only else (packed, nan_mask)
+        data, gain, mask = twin_of(adc, codes, cell, *used, wrong_value)
+        if offset_only:
+            gain[~np.isin(codes, [0, 1, 3])] = digital_lines.NO_STAGE
+        for a, b, c in zip(got, looped, (data, gain, mask), strict=True):
+            same_bits(a, b)
+            same_bits(a, c)
+
+
+@pytest.mark.parametrize("surprise", [np.inf, -np.inf, 3e38])
+def test_constants_with_surprises_give_their_tile_to_the_loop(surprise):
+    adc, code, cell, packed = tame_samples(1, 5, 3 * TILE, 0)
+    packed.offset[1, 2, TILE + 100] = packed.scale[0, 0, TILE + 7] = surprise
+    got = outputs(adc.shape)
+    correct_planes(adc, code, cell, packed, *got)
+    for a, b in zip(got, twin_of(adc, code, cell, packed, 0, 0.0), strict=True):
+        same_bits(a, b)
+
+
+@pytest.mark.parametrize("pixels", [700, 704])
+@pytest.mark.parametrize("shift", range(0, 64, 4))
+def test_results_may_begin_anywhere_in_memory(shift, pixels):
+    adc, code, cell, packed = tame_samples(shift, 3, pixels, 0)
+    expected = twin_of(adc, code, cell, packed, 0, 0.0)
+    buffers = [np.full(wanted.nbytes + 256, 0xA5, "u1") for wanted in expected]
+    starts = [-buffer.ctypes.data % 64 + shift for buffer in buffers]
+    got = [
+        buffer[start : start + wanted.nbytes].view(wanted.dtype).reshape(wanted.shape)
+        for buffer, start, wanted in zip(buffers, starts, expected, strict=True)
+    ]
+    correct_planes(adc, code, cell, packed, *got)
+    for buffer, start, a, b in zip(buffers, starts, got, expected, strict=True):
+        same_bits(a, b)
+        assert (buffer[:start] == 0xA5).all() and (buffer[start + a.nbytes :] == 0xA5).all()
+
+
+F4, U4, U2, U1, I8 = types.float32, types.uint32, types.uint16, types.uint8, types.int64
+
+
+def array(kind, axes=2):
+    return types.Array(kind, axes, "C")
+
+
+def packed_assembly(module, function, signature):
     """Compiled anew: code that comes from the cache has no assembly to look at."""
-    f4, u4, u2, u1 = (
-        types.Array(t, 1, "C") for t in (types.float32, types.uint32, types.uint16, types.uint8)
-    )
-    settings = (types.uint32, types.float32)
-    constants = (f4,) * 6 + (u4,) * 3 + settings + (types.uint8,)
-    signatures = {
-        "_correct_planes_line": (u2, u1, *constants, f4, u1, u4),
-        "_correct_words_line": (u2, *constants, f4, u1, u4),
-        "_apply_scale_line": (f4, f4, f4, *settings, f4, u1, u4),
-    }
-    compiled = njit(nogil=True)(getattr(gain_switching, line).py_func)
-    compiled.compile(signatures[line])
+    compiled = njit(nogil=True)(getattr(module, function).py_func)
+    compiled.compile(signature)
     (assembly,) = compiled.inspect_asm().values()
     # x86: [v]mulps, arm: fmul with four lanes
     assert re.search(r"\bv?mulps\b|\bfmul\.4s|fmul\s+v\d+\.4s", assembly)
     # No value is fetched lane by lane, which costs four times as much as it looks.
     assert len(re.findall(r"\bv?insertps\b", assembly)) == 0
+    return assembly
+
+
+def test_scaling_does_several_pixels_per_instruction():
+    line = array(F4, 1), array(U1, 1), array(U4, 1)
+    packed_assembly(gain_switching, "_apply_scale_line", (*(array(F4, 1),) * 3, U4, F4, *line))
+
+
+@pytest.mark.parametrize("code", [array(U1), types.none], ids=["planes", "words"])
+def test_lines_do_several_pixels_per_instruction_and_stream_results(code):
+    settings, results = (U4, F4, U1), (array(F4), array(U1), array(U4))
+    constants = array(F4), array(F4), array(U4)
+    line = (array(U2), code, I8, I8, I8, *constants, *settings, *results)
+    packed_assembly(digital_lines, "line", line)
+    lanes = (array(U2), code, *(I8,) * 4, array(F4, 1), *settings, *results)
+    assembly = packed_assembly(digital_lines, "lanes", lanes)
+    if platform.machine() == "x86_64":
+        # Data and mask of two frames go past the caches.
+        assert len(re.findall(r"\bv?movnt(?:ps|pd|dq)\b", assembly)) >= 4

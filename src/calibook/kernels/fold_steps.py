@@ -59,11 +59,15 @@ class _Fold(Step):
             numbers.append(number)
         return offsets, scales, numbers, self.any(wild)
 
-    def words(self, word, numbers: list) -> list:
+    def words(self, word) -> list:
+        return [self.load(self.row(word, stage), I32) for stage in range(_STAGES)]
+
+    def marked(self, words: list, numbers: list) -> list:
+        """Words that say where a stage has no number."""
         b, missing = self.b, self.same(I32, int(bits.VALUE_IS_NAN))
         return [
-            b.or_(self.load(self.row(word, stage), I32), b.select(number, self.same(I32, 0), missing))
-            for stage, number in enumerate(numbers)
+            b.or_(word, b.select(number, self.same(I32, 0), missing))
+            for word, number in zip(words, numbers, strict=True)
         ]
 
     def size(self, x):
@@ -91,11 +95,27 @@ def fold_analogue_step(
         threshold, force_below, offset, scale, word, pixels, adc_max, largest, record = args
         fold = _Fold(builder, pixels, record)
         offsets, scales, numbers, wild = fold.levels(offset, scale, adc_max, largest)
-        fold.put([*fold.limits(threshold, force_below), *offsets, *scales, *fold.words(word, numbers)])
+        words = fold.marked(fold.words(word), numbers)
+        fold.put([*fold.limits(threshold, force_below), *offsets, *scales, *words])
         return wild
 
     address = types.uintp
     return types.uint32(*(address,) * 6, types.float32, types.float32, address), codegen
+
+
+@_intrinsic
+def fold_digital_step(typingctx, offset, scale, word, pixels, adc_max, largest, record):
+    """The same without limits. Words stay as they are: a wrong code has no value that could be missing."""
+
+    def codegen(context, builder, signature, args):
+        offset, scale, word, pixels, adc_max, largest, record = args
+        fold = _Fold(builder, pixels, record)
+        offsets, scales, _, wild = fold.levels(offset, scale, adc_max, largest)
+        fold.put([*offsets, *scales, *fold.words(word)])
+        return wild
+
+    address = types.uintp
+    return types.uint32(*(address,) * 4, types.float32, types.float32, address), codegen
 
 
 @_intrinsic

@@ -9,7 +9,7 @@ with two roundings,
 and the mask word is the constants' word at (c, g, p) with bits added: see
 `correct_planes`. A sample's constants weigh ten times more than the sample, so
 the loops run over cell, tile of pixels, frames of that cell, pixels of the
-tile. The innermost has no branch, so the compiler does 4 to 16 pixels at once.
+tile: see `digital_lines` for these, `near` for constants, `streaming` for results.
 """
 
 from __future__ import annotations
@@ -20,17 +20,20 @@ from numba import njit
 from calibook.kernels import bits
 from calibook.kernels.cells import TILE, frames_by_cell
 from calibook.kernels.checks import check_array
-from calibook.kernels.lanes import LARGEST, NAN, hide, of_stage
+from calibook.kernels.digital_lines import (
+    ADC_BITS,
+    ADC_MAX,
+    NO_STAGE,
+    RECORD,
+    STAGE_OF_WRONG_CODE,
+    lanes,
+    line,
+)
+from calibook.kernels.lane_steps import WIDE
+from calibook.kernels.lanes import LARGEST, NAN, hide, of_stage, one_nan
+from calibook.kernels.near import fold_lanes, lines, stage_rows
 from calibook.kernels.packing import PackedConstants
-
-ADC_BITS = np.int32(14)
-ADC_MAX = np.int32(0x3FFF)
-STAGE_OF_WRONG_CODE = np.uint8(2)
-"""The gain plane always is an index into the constants' gain axis. A wrong code counts as
-the stage that its upper bit suggests; WRONG_GAIN_VALUE tells such pixels from true ones."""
-
-NO_STAGE = np.uint8(3)
-"""Stands for a wrong code between `offset_only` and `apply_scale`, and nowhere else."""
+from calibook.kernels.streaming import finish_streaming, pixels_to_line, stream_pair, whole_lines
 
 
 def correct_planes(
@@ -70,7 +73,7 @@ def correct_planes(
     outputs = _checked_outputs(cell, data, gain, mask, shape)
     settings = _settings(nan_mask, wrong_gain_value, offset_only)
     order, first, outside = frames_by_cell(cell, packed.cells)
-    _correct_planes(adc, code, order, first, *_constants(packed, offset_only), *settings, *outputs)
+    _correct(adc, code, order, first, *_constants(packed, offset_only), *settings, *outputs)
     for n in outside:
         _no_constants(code[n], n, *outputs)
 
@@ -95,7 +98,7 @@ def correct_words(
     outputs = _checked_outputs(cell, data, gain, mask, shape)
     settings = _settings(nan_mask, wrong_gain_value, offset_only)
     order, first, outside = frames_by_cell(cell, packed.cells)
-    _correct_words(words, order, first, *_constants(packed, offset_only), *settings, *outputs)
+    _correct(words, None, order, first, *_constants(packed, offset_only), *settings, *outputs)
     for n in outside:
         _no_constants(words[n] >> ADC_BITS, n, *outputs)
 
@@ -138,7 +141,7 @@ def _settings(
 ) -> tuple[np.uint32, np.float32, np.uint8]:
     return (
         np.uint32(0 if offset_only else nan_mask),
-        np.float32(wrong_gain_value),
+        one_nan(wrong_gain_value),
         NO_STAGE if offset_only else STAGE_OF_WRONG_CODE,
     )
 
@@ -151,42 +154,36 @@ def _no_constants(code, n, data, gain, mask) -> None:
 
 
 @njit(nogil=True, cache=True)
-def _correct_planes(
-    adc, code, order, first, offset, scale, word, nan_mask, wrong_value, wrong_stage, data, gain, mask
+def _correct(
+    samples, code, order, first, offset, scale, word, nan_mask, wrong_value, wrong_stage, data, gain, mask
 ):
-    pixels = adc.shape[1]
+    pixels = samples.shape[1]
+    records, stages = lines(1, TILE * RECORD, np.float32)[0], stage_rows()
+    lead = pixels_to_line(data)
     for c in range(first.size - 1):
+        frames = order[first[c] : first[c + 1]]
         # An array with one cell serves all cells.
         o, s, w = offset[c % len(offset)], scale[c % len(scale)], word[c % len(word)]
-        for a in range(0, pixels, TILE):
-            b = min(a + TILE, pixels)
-            for k in range(first[c], first[c + 1]):
-                n = order[k]
-                _correct_planes_line(
-                    adc[n, a:b], code[n, a:b],
-                    o[0, a:b], o[1, a:b], o[2, a:b], s[0, a:b], s[1, a:b], s[2, a:b],
-                    w[0, a:b], w[1, a:b], w[2, a:b], nan_mask, wrong_value, wrong_stage,
-                    data[n, a:b], gain[n, a:b], mask[n, a:b],
+        for begin in range(lead - TILE, pixels if frames.size else 0, TILE):
+            a, b = max(begin, 0), min(begin + TILE, pixels)
+            # Up to here in packed steps, if constants allow it, and the rest in a loop.
+            middle = b - (b - a) % WIDE if whole_lines(data, a) & whole_lines(mask, a) else a
+            if not fold_lanes(o, s, w, a, middle, ADC_MAX, LARGEST, records):
+                middle = a
+            for i in range(0, frames.size if a < middle else 0, 2):
+                # Two frames at a time; an odd one is its own partner.
+                n, m = frames[i], frames[min(i + 1, frames.size - 1)]
+                lanes(
+                    samples, code, n, m, a, middle, records, nan_mask, wrong_value, wrong_stage, data, stages,
+                    mask,
                 )  # fmt: skip
-
-
-@njit(nogil=True, cache=True)
-def _correct_words(
-    words, order, first, offset, scale, word, nan_mask, wrong_value, wrong_stage, data, gain, mask
-):
-    pixels = words.shape[1]
-    for c in range(first.size - 1):
-        o, s, w = offset[c % len(offset)], scale[c % len(scale)], word[c % len(word)]
-        for a in range(0, pixels, TILE):
-            b = min(a + TILE, pixels)
-            for k in range(first[c], first[c + 1]):
-                n = order[k]
-                _correct_words_line(
-                    words[n, a:b],
-                    o[0, a:b], o[1, a:b], o[2, a:b], s[0, a:b], s[1, a:b], s[2, a:b],
-                    w[0, a:b], w[1, a:b], w[2, a:b], nan_mask, wrong_value, wrong_stage,
-                    data[n, a:b], gain[n, a:b], mask[n, a:b],
+                stream_pair(stages, stages.shape[1], gain, n, m, a, middle)
+            for i in range(frames.size if middle < b else 0):
+                line(
+                    samples, code, frames[i], middle, b, o, s, w, nan_mask, wrong_value, wrong_stage,
+                    data, gain, mask,
                 )  # fmt: skip
+    finish_streaming()
 
 
 @njit(nogil=True, cache=True)
@@ -204,40 +201,6 @@ def _apply_scale(order, first, scale, nan_mask, wrong_value, data, gain, mask):
                 )  # fmt: skip
 
 
-# The loops over a line of pixels are functions of their own, on contiguous
-# slices: one check that the arrays don't overlap, then packed instructions.
-
-
-@njit(nogil=True, cache=True)
-def _correct_planes_line(
-    adc, code, o0, o1, o2, s0, s1, s2, w0, w1, w2, nan_mask, wrong_value, wrong_stage, data, gain, mask
-):
-    for i in range(adc.size):
-        a = np.int32(adc[i] & ADC_MAX)
-        g = code[i]
-        signal, word, stage = _sample(
-            a, g, o0[i], o1[i], o2[i], s0[i], s1[i], s2[i], w0[i], w1[i], w2[i], wrong_value, wrong_stage
-        )
-        mask[i] = word
-        gain[i] = stage
-        data[i] = hide(signal, word, nan_mask)
-
-
-@njit(nogil=True, cache=True)
-def _correct_words_line(
-    words, o0, o1, o2, s0, s1, s2, w0, w1, w2, nan_mask, wrong_value, wrong_stage, data, gain, mask
-):
-    for i in range(words.size):
-        a = np.int32(words[i] & ADC_MAX)
-        g = np.uint8(words[i] >> ADC_BITS)
-        signal, word, stage = _sample(
-            a, g, o0[i], o1[i], o2[i], s0[i], s1[i], s2[i], w0[i], w1[i], w2[i], wrong_value, wrong_stage
-        )
-        mask[i] = word
-        gain[i] = stage
-        data[i] = hide(signal, word, nan_mask)
-
-
 @njit(nogil=True, cache=True)
 def _apply_scale_line(s0, s1, s2, nan_mask, wrong_value, data, gain, mask):
     for i in range(data.size):
@@ -250,17 +213,3 @@ def _apply_scale_line(s0, s1, s2, nan_mask, wrong_value, data, gain, mask):
         mask[i] = word
         gain[i] = STAGE_OF_WRONG_CODE if wrong else g
         data[i] = hide(signal, word, nan_mask)
-
-
-@njit(nogil=True, cache=True)
-def _sample(a, g, o0, o1, o2, s0, s1, s2, w0, w1, w2, wrong_value, wrong_stage):
-    """(signal f4, mask word u4, gain stage u1) of one ADC value `a` with gain code `g`."""
-    wrong = (g == 2) | (g > 3)
-    signal = (np.float32(a) - of_stage(g, o0, o1, o2)) * of_stage(g, s0, s1, s2)
-    signal = wrong_value if wrong else signal
-    w = of_stage(g, w0, w1, w2)
-    w |= bits.WRONG_GAIN_VALUE if wrong else bits.NONE
-    w |= bits.VALUE_OUT_OF_RANGE if (a == 0) | (a == ADC_MAX) else bits.NONE
-    w |= bits.NONE if wrong | (np.abs(signal) <= LARGEST) else bits.VALUE_IS_NAN
-    stage = wrong_stage if wrong else (STAGE_OF_WRONG_CODE if g > 2 else g)
-    return signal, np.uint32(w), stage

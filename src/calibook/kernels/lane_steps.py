@@ -120,6 +120,10 @@ class Step:
         """Where a word has one of the bits that are wanted."""
         return self.b.icmp_unsigned("!=", self.b.and_(word, self.spread(wanted, I32)), self.same(I32, 0))
 
+    def hidden(self, x, word, nan_mask):
+        """NaN where the word has one of the bits of nan_mask."""
+        return self.b.select(self.any_of(word, nan_mask), self.same(F32, float(NAN)), x)
+
     def shifts(self, address):
         """Of WIDE pixels: each belongs to LANES of them."""
         few = self.b.load(self.b.inttoptr(address, vector(F32, WIDE // LANES).as_pointer()), align=4)
@@ -136,7 +140,7 @@ class Step:
         return b.add(b.zext(switched, self.vector(I8)), b.zext(low, self.vector(I8)))
 
 
-def _of_frames(b: ir.IRBuilder, first, second) -> Iterator[int]:
+def of_frames(b: ir.IRBuilder, first, second) -> Iterator[int]:
     """0, 1 for what is to be done for both frames, told by an address in each. A frame that is its own
     partner is done once."""
     yield 0
@@ -163,7 +167,7 @@ def _analogue_step(ruled: bool, shifted: bool = False):
         scales = step.constants(record, _SCALES, 3, F32)
         words = step.constants(record, _WORDS, 3, I32)
         lowest = step.spread(floor, F32) if ruled else None
-        for i in _of_frames(b, *data):
+        for i in of_frames(b, *data):
             a, q = step.samples(samples[2 * i]), step.samples(samples[2 * i + 1])
             switched, low = step.above(q, limits[0]), step.above(q, limits[1])
             if ruled:
@@ -173,7 +177,7 @@ def _analogue_step(ruled: bool, shifted: bool = False):
             taken = step.taken(switched, word, step.shifts(shifts[i]), excluded) if shifted else None
             x = step.signal(a, switched, low, offsets, scales, lowest, taken)
             if ruled:
-                x = b.select(step.any_of(word, nan_mask), step.same(F32, float(NAN)), x)
+                x = step.hidden(x, word, nan_mask)
             step.stream(x, data[i])
             step.stream(word, mask[i])
             step.store(step.stage(switched, low), gain[i])
@@ -207,24 +211,3 @@ def shifted_step(
     """With all, and shifts."""
     shifts = types.uintp, types.uintp, types.uint32
     return types.void(*_ADDRESSES, *shifts), _analogue_step(ruled=True, shifted=True)
-
-
-@_intrinsic
-def signals_step(typingctx, words0, words1, record, wrong_value, data0, data1):
-    """`signals.loop` for WIDE pixels: u2 of both frames; WIDE of 3 offsets and 3 scales; f4 as above."""
-
-    def codegen(context, builder, signature, args):
-        words, (record, wrong_value), data = args[:2], args[2:4], args[4:]
-        step, b = Step(builder, WIDE), builder
-        levels = step.constants(record, 0, 6, F32)
-        for i in _of_frames(b, *data):
-            sample = step.samples(words[i])
-            low = step.above(sample, step.same(I32, 0x7FFF))
-            adc = b.and_(sample, step.same(I32, 0x3FFF))
-            switched = step.above(sample, step.same(I32, 0x3FFF))
-            x = step.signal(adc, switched, low, levels[:3], levels[3:])
-            wrong = b.and_(low, b.not_(step.above(sample, step.same(I32, 0xBFFF))))
-            step.stream(b.select(wrong, step.spread(wrong_value, F32), x), data[i])
-
-    address = types.uintp
-    return types.void(address, address, address, types.float32, address, address), codegen

@@ -9,6 +9,11 @@ LARGEST = np.float32(np.finfo(np.float32).max)
 NAN = np.float32(np.nan)
 
 
+def one_nan(value: float) -> np.float32:
+    """A setting for kernels; if it is no number, it has the bits of `hide`'s NaN."""
+    return NAN if np.isnan(value) else np.float32(value)
+
+
 @njit(nogil=True, cache=True)
 def of_stage(g, first, second, third):
     """The value of gain code or stage `g`. Two steps, not one nested choice: that one the compiler

@@ -13,7 +13,7 @@ from numba import njit
 
 from calibook.kernels import bits
 from calibook.kernels.cells import CHUNK, ROW, TILE
-from calibook.kernels.fold_steps import fold_levels_step
+from calibook.kernels.fold_steps import fold_digital_step, fold_levels_step
 from calibook.kernels.lane_steps import WIDE
 from calibook.kernels.lanes import LARGEST, NAN
 from calibook.kernels.streaming import LINE
@@ -83,9 +83,10 @@ def _fold_line(offset, scale, word, adc_max, limit, offsets, scales, words):
 
 
 @njit(nogil=True, cache=True)
-def fold_lanes(offset, scale, a, b, adc_max, largest, records):
-    """As `fold`, but side by side, WIDE pixels of each row, and words left out: f4 (LEVELS * pixels,).
+def fold_lanes(offset, scale, word, a, b, adc_max, largest, records):
+    """As `fold`, but side by side, WIDE pixels of each row: values of 4 bytes (LEVELS + STAGES, pixel).
 
+    word: None leaves out its rows; else they are copied, and don't say which stage has no number
     a to b are a multiple of WIDE pixels.
     """
     limit = signal_limit(largest)
@@ -94,8 +95,13 @@ def fold_lanes(offset, scale, a, b, adc_max, largest, records):
     place = np.uint64(records.ctypes.data)
     for i in range((b - a) // WIDE):
         at = np.uint64(4) * np.uint64(a + i * WIDE)
-        wild |= fold_levels_step(o + at, s + at, pixels, np.float32(adc_max), limit, place)
-        place += np.uint64(4 * WIDE * LEVELS)
+        if word is None:
+            wild |= fold_levels_step(o + at, s + at, pixels, np.float32(adc_max), limit, place)
+            place += np.uint64(4 * WIDE * LEVELS)
+        else:
+            w = np.uint64(word.ctypes.data) + at
+            wild |= fold_digital_step(o + at, s + at, w, pixels, np.float32(adc_max), limit, place)
+            place += np.uint64(4 * WIDE * (LEVELS + STAGES))
     return wild == 0
 
 

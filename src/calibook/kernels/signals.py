@@ -14,9 +14,10 @@ from numba import njit
 from calibook.kernels import bits
 from calibook.kernels.cells import CHUNK, CHUNKS, ROW, TILE, frames_by_cell
 from calibook.kernels.checks import check_array
-from calibook.kernels.gain_switching import ADC_BITS, ADC_MAX
-from calibook.kernels.lane_steps import WIDE, signals_step
-from calibook.kernels.lanes import LARGEST, NAN, of_stage
+from calibook.kernels.digital_lines import ADC_BITS, ADC_MAX
+from calibook.kernels.digital_steps import signals_step
+from calibook.kernels.lane_steps import WIDE
+from calibook.kernels.lanes import LARGEST, NAN, of_stage, one_nan
 from calibook.kernels.near import LEVELS, STAGES, fold, fold_lanes, lines, rows
 from calibook.kernels.packing import PackedConstants
 from calibook.kernels.streaming import (
@@ -67,8 +68,8 @@ def correct_signals(
     if np.shape(cell) != shape[:1]:
         raise ValueError(f"cell has shape {np.shape(cell)}, needs {shape[:1]}: one index per frame")
     order, first, outside = frames_by_cell(cell, packed.cells)
-    wrong = NAN if np.isnan(wrong_gain_value) else np.float32(wrong_gain_value)
-    _correct(words, order, first, packed.offset, packed.scale, packed.mask, wrong, data)
+    wrong_value = one_nan(wrong_gain_value)
+    _correct(words, order, first, packed.offset, packed.scale, packed.mask, wrong_value, data)
     data[outside] = NAN
 
 
@@ -86,7 +87,7 @@ def _correct(words, order, first, offset, scale, word, wrong_value, data):
             a, b = max(begin, 0), min(begin + TILE, pixels)
             # Up to here in packed steps, if constants allow it, and the rest in a loop.
             middle = b - (b - a) % WIDE if whole_lines(data, a) else a
-            if not fold_lanes(o, s, a, middle, ADC_MAX, LARGEST, records):
+            if not fold_lanes(o, s, None, a, middle, ADC_MAX, LARGEST, records):
                 middle = a
             fold(o, s, w, middle, b, ADC_MAX, LARGEST, levels, unused)
             for i in range(0, frames.size, 2):
