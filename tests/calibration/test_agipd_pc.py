@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from calibook.calibration.agipd.pc import HOOK as HOOK_NAMES
-from calibook.calibration.agipd.pc import medium_shift, relative_gains, scan_constants
+from calibook.calibration.agipd.pc import scan_constants
 from calibook.calibration.agipd.scan import ScanOptions, characterise_scan
+from calibook.calibration.agipd.slopes import medium_shift, relative_gains
 from calibook.detectors.agipd import AGIPD, SLOPES_PC
 from calibook.detectors.bad_pixels import BadPixels
 from calibook.errors import BadInput, BadParameter

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from calibook.calibration.agipd.pc import medium_shift, relative_gains
+from calibook.calibration.agipd.slopes import medium_shift, relative_gains
 from calibook.calibration.workers import worker_threads
 from calibook.constants import contiguous
 from calibook.detectors.agipd import ADC_BLOCK_SHAPE

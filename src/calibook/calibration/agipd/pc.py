@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from calibook.detectors.agipd import MEDIUM_TO_LOW_RATIO, SLOPES_PC
+from calibook.calibration.agipd.slopes import divided, median_of_cells
+from calibook.detectors.agipd import SLOPES_PC
 from calibook.detectors.bad_pixels import BadPixels
 from calibook.kernels.lines import HIGH, MEDIUM, Lines
 
@@ -48,12 +49,14 @@ def scan_constants(
     """
     limits = limits or ScanLimits()
     slope, words = lines.slope, np.zeros(lines.slope[:, 0].shape, np.uint32)
-    ratio = _divided(slope[:, HIGH], slope[:, MEDIUM])
+    ratio = divided(slope[:, HIGH], slope[:, MEDIUM])
     known = np.isfinite(ratio)
     words[~known] |= np.uint32(BadPixels.CI_EVAL_ERROR)
-    out = ~_within(ratio, *limits.ratio) | ~_within(slope[:, HIGH] / _median(slope[:, HIGH]), *limits.slope)
-    distance = np.abs(ratio - _median(np.where(out, np.nan, ratio)))
-    sigma = 1.4826 * _median(np.where(out, np.nan, distance))
+    out = ~_within(ratio, *limits.ratio) | ~_within(
+        slope[:, HIGH] / median_of_cells(slope[:, HIGH]), *limits.slope
+    )
+    distance = np.abs(ratio - median_of_cells(np.where(out, np.nan, ratio)))
+    sigma = 1.4826 * median_of_cells(np.where(out, np.nan, distance))
     out |= ~(distance <= limits.ratio_sigma * sigma)
     words[known & out] |= np.uint32(BadPixels.CI_GAIN_OF_OF_THRESHOLD)
     scattered = (lines.deviation > limits.deviation).any(axis=1)
@@ -67,68 +70,12 @@ def scan_constants(
     return {"SlopesPC": np.stack([quantities[name] for name in SLOPES_PC], axis=1), "BadPixelsPC": words}
 
 
-def slope_ratio(slopes_pc: np.ndarray) -> np.ndarray:
-    """High over medium slope: (cell, slow_scan, fast_scan); NaN without lines."""
-    return _divided(slopes_pc[:, _at("high slope")], slopes_pc[:, _at("medium slope")])
-
-
 def ratio_error(lines: Lines) -> np.ndarray:
     """Standard deviation of the ratio of slopes: (cell, slow_scan, fast_scan)."""
-    relative = _divided(lines.slope_error, lines.slope)
-    return _divided(lines.slope[:, HIGH], lines.slope[:, MEDIUM]) * np.hypot(
+    relative = divided(lines.slope_error, lines.slope)
+    return divided(lines.slope[:, HIGH], lines.slope[:, MEDIUM]) * np.hypot(
         relative[:, HIGH], relative[:, MEDIUM]
     )
-
-
-def relative_gains(slopes_pc: np.ndarray) -> np.ndarray:
-    """What brings each stage onto the scale of high gain: f8 (cell, 3, slow_scan, fast_scan).
-
-    1, slope of high over that of medium gain, and 4.48 times that for low gain,
-    which the scan does not reach. Pixels without lines take the median of their cell.
-    """
-    ratio = slope_ratio(slopes_pc.astype("f8"))
-    ratio = np.where(np.isfinite(ratio), ratio, _median(ratio))
-    return np.stack([np.ones_like(ratio), ratio, ratio * MEDIUM_TO_LOW_RATIO], axis=1)
-
-
-def medium_shift(slopes_pc: np.ndarray, offset: np.ndarray) -> np.ndarray:
-    """ADU of medium gain by which its line is moved to meet that of high gain: f8 (cell, 1, slow, fast).
-
-    offset: dark signal (cell, 3, slow_scan, fast_scan), of forced stages: that of
-        medium gain differs from where the line of a pixel that switched by
-        itself starts. With intercepts b beyond the offsets and slopes s,
-
-            shift = b_high * s_medium / s_high - b_medium
-
-    0 where there is no line.
-    """
-    high, medium = (
-        slopes_pc[:, _at(f"{name} intercept")] - offset[:, i] for i, name in ((0, "high"), (1, "medium"))
-    )
-    with np.errstate(divide="ignore", invalid="ignore"):
-        shift = (
-            high * slopes_pc[:, _at("medium slope")].astype("f8") / slopes_pc[:, _at("high slope")] - medium
-        )
-    return np.where(np.isfinite(shift), shift, 0.0)[:, None]
-
-
-def _divided(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return a / b
-
-
-def _at(quantity: str) -> int:
-    return SLOPES_PC.index(quantity)
-
-
-def _median(values: np.ndarray) -> np.ndarray:
-    """Over the finite pixels of each cell: (cell, 1, 1); NaN where there is none."""
-    result = np.full((len(values), 1, 1), np.nan)
-    for cell, of_cell in enumerate(values):
-        chosen = of_cell[np.isfinite(of_cell)]
-        if chosen.size:
-            result[cell] = np.median(chosen)
-    return result
 
 
 def _within(values: np.ndarray, low: float, high: float) -> np.ndarray:

@@ -15,7 +15,8 @@ from math import prod
 
 import numpy as np
 
-from calibook.calibration.agipd.pc import ScanLimits, ratio_error, scan_constants, slope_ratio
+from calibook.calibration.agipd.pc import ScanLimits, ratio_error, scan_constants
+from calibook.calibration.agipd.slopes import slope_ratio
 from calibook.calibration.planning.resources import threads_within
 from calibook.calibration.workers import worker_threads
 from calibook.detectors.agipd import SLOPES_PC

@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from calibook.calibration.agipd.pc import HOOK, slope_ratio
+from calibook.calibration.agipd.pc import HOOK
 from calibook.calibration.agipd.scan import ModuleScan, open_scan
+from calibook.calibration.agipd.slopes import slope_ratio
 from calibook.calibration.summaries.figures import Results
 from calibook.calibration.summaries.gains import (
     bit_counts,
