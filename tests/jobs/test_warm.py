@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 
@@ -166,3 +168,14 @@ def test_a_summary_ends_with_the_runner_that_is_asked_to_end(ask, summary):
         stopper.join()
         family = loader_of(work).children(recursive=True)
         assert not psutil.wait_procs(family, timeout=20)[1]
+
+
+def test_compiled_code_has_its_linear_algebra_though_nothing_of_it_was_loaded():
+    code = """
+import sys, numpy, numba
+from calibook.jobs import warm_process
+warm_process._load_numba()
+print("scipy.linalg" in sys.modules, numba.njit(lambda a: numpy.dot(a, a))(numpy.ones(3)))
+"""
+    done = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["False", "3.0"]

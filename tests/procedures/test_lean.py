@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from calibook.procedures.lean import pretended_missing
+from calibook.procedures.lean import pretended_missing, stand_ins
 from calibook.procedures.notebook import find_procedures, read_cells
 
 
@@ -16,7 +16,7 @@ def test_a_task_does_not_load_what_it_never_uses():
     done = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True, check=True)
     loaded = set(done.stdout.split())
     assert "papermill.clientwrap" in loaded
-    assert not loaded & {"pyarrow", "boto3", "numba", "pandas", "matplotlib", "numpy", "h5py"}
+    assert not loaded & {"pyarrow", "boto3", "requests", "numba", "pandas", "matplotlib", "numpy", "h5py"}
 
 
 def test_plans_load_no_kernels():
@@ -43,4 +43,11 @@ def test_packages_are_missing_for_a_moment_only():
         with pytest.raises(ImportError):
             importlib.import_module("colorsys")
         assert importlib.import_module("json") is loaded  # was there before: stays
+    assert importlib.import_module("colorsys").rgb_to_hsv
+
+
+def test_others_stand_in_for_a_moment_only():
+    sys.modules.pop("colorsys", None)
+    with stand_ins({"colorsys": sys}):
+        assert importlib.import_module("colorsys") is sys
     assert importlib.import_module("colorsys").rgb_to_hsv

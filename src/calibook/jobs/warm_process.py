@@ -26,6 +26,7 @@ from typing import Any, Never, TextIO
 
 from calibook.files import read_json
 from calibook.jobs.environment import task_environment
+from calibook.procedures.lean import pretended_missing
 
 # What notebooks of ours import, and is known to bear a fork. Anything else a task loads itself.
 _SAFE = ("calibook", "extra_data", "extra_geom", "h5py", "isal", "matplotlib", "numba", "numpy", "pandas")
@@ -82,12 +83,20 @@ def _load(notebooks: Sequence[Path]) -> None:
         with contextlib.suppress(Exception):  # the task itself will say so, with cell and line
             module = importlib.import_module(name)
             if name.partition(".")[0] == "calibook" and hasattr(module, "warm_up"):
+                _load_numba()
                 module.warm_up()
     _look_up()
     for notebook in notebooks:
         _read_and_write(notebook)
     if "matplotlib.backends.backend_agg" in sys.modules:
         _draw()
+
+
+def _load_numba() -> None:
+    """Numba loads SciPy's linear algebra only to see that it is there, and again where it is used."""
+    with pretended_missing("scipy.linalg"):
+        array_functions: Any = importlib.import_module("numba.np.arraymath")
+    array_functions._HAVE_BLAS = True
 
 
 def _look_up() -> None:

@@ -197,7 +197,7 @@ def _share(part: int, whole: int) -> float:
     return part / whole if whole else np.nan
 
 
-@vectorize(["f8(f8)"], cache=True)
+@vectorize(cache=True)  # without types: loaded when a truth is there to compare with
 def _normal_below(x):
     """Share of a standard normal distribution below x; the complement keeps small shares exact."""
     return 0.5 * erfc(-x / sqrt(2.0))
