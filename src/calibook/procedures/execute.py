@@ -151,10 +151,12 @@ class _SavedNotebook(NotebookExecutionManager):
         self.begun = self.done = 0
         self.current: Any = None
         self.failure: CellFailed | None = None
-        self.over = False
+        self.between = self.over = False
 
     def save(self, **kwargs: Any) -> None:
         """Save, so that a reader finds either the state before or this one."""
+        if self.between:  # the next cell's start, or the end, saves the same at once
+            return
         write_text(self.output_path, nbformat.writes(self.nb) + "\n", flush=self.over)
         self.last_save_time = self.now()
 
@@ -176,9 +178,11 @@ class _SavedNotebook(NotebookExecutionManager):
             super().cell_start(cell, cell_index, **kwargs)
 
     def cell_complete(self, cell: Any, cell_index: int | None = None, **kwargs: Any) -> None:
-        """Save after each code cell."""
+        """Note how a code cell ended."""
         if cell.cell_type == "code":
+            self.between = True
             super().cell_complete(cell, cell_index, **kwargs)
+            self.between = False
             self.on_cell(self.done, self.total)
 
     def cell_exception(self, cell: Any, cell_index: int | None = None, **kwargs: Any) -> None:
