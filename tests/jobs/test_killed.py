@@ -22,6 +22,11 @@ def start_runner(work):
     return psutil.Popen([*command, str(work.folder)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
+def hear_ctrl_c():
+    """What a shell started in the background is deaf to it, and so would be what it starts."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def wait_for(happened, process, seconds=120):
     end = time.monotonic() + seconds
     while not happened():
@@ -92,7 +97,8 @@ def test_tasks_that_outlive_their_killed_runner_are_waited_for(ask):
 def test_ctrl_c_ends_the_tasks_and_says_how_to_go_on(ask):
     work = ask(TEXTS, delay=2).write()  # however late the signal comes, the tasks are at work
     command = [sys.executable, "-P", "-m", "calibook", "resume", "--no-report", str(work.folder)]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as runner:
+    pipes = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, preexec_fn=hear_ctrl_c, **pipes) as runner:
         wait_for(lambda: any(s.last and s.last.cells for s in status_of(work)), runner)
         family = psutil.Process(runner.pid).children(recursive=True)
         runner.send_signal(signal.SIGINT)
