@@ -23,7 +23,8 @@ from calibook.kernels import bits, digital_steps, lane_steps
 from calibook.kernels.digital_steps import planes_step, words_step
 from calibook.kernels.lane_steps import WIDE
 from calibook.kernels.lanes import LARGEST, hide, of_stage
-from calibook.kernels.near import LEVELS, STAGES
+from calibook.kernels.near import LEVELS
+from calibook.kernels.packing import STAGES
 from calibook.kernels.streaming import AHEAD, fetch_line
 
 ADC_BITS = np.int32(digital_steps.ADC_BITS)

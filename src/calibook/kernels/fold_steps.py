@@ -16,11 +16,10 @@ from numba.extending import intrinsic
 from calibook.kernels import bits
 from calibook.kernels.lane_steps import F32, I32, WIDE, Step
 from calibook.kernels.lanes import NAN
+from calibook.kernels.packing import STAGES
 
 # For type checkers, who see how it is declared, not how it is called.
 _intrinsic: Any = intrinsic
-
-_STAGES = 3
 
 
 class _Fold(Step):
@@ -48,7 +47,7 @@ class _Fold(Step):
         """Of all stages: offsets, scales, whether these are numbers; if signals may be above the largest."""
         b, wild = self.b, self.same(I32, 0)
         offsets, scales, numbers = [], [], []
-        for stage in range(_STAGES):
+        for stage in range(STAGES):
             o, s = (self.load(self.row(rows, stage), F32) for rows in (offset, scale))
             number = b.fcmp_ordered("ord", o, s)
             farthest = b.fmul(b.fadd(self.spread(adc_max, F32), self.size(o)), self.size(s))
@@ -60,7 +59,7 @@ class _Fold(Step):
         return offsets, scales, numbers, self.any(wild)
 
     def words(self, word) -> list:
-        return [self.load(self.row(word, stage), I32) for stage in range(_STAGES)]
+        return [self.load(self.row(word, stage), I32) for stage in range(STAGES)]
 
     def marked(self, words: list, numbers: list) -> list:
         """Words that say where a stage has no number."""

@@ -16,9 +16,9 @@ from calibook.kernels.cells import CHUNK, ROW, TILE
 from calibook.kernels.fold_steps import fold_digital_step, fold_levels_step
 from calibook.kernels.lane_steps import WIDE
 from calibook.kernels.lanes import LARGEST, NAN
+from calibook.kernels.packing import STAGES
 from calibook.kernels.streaming import LINE
 
-STAGES = 3
 LEVELS = 2 * STAGES
 """Rows of a chunk: offset of each stage, scale of each stage."""
 

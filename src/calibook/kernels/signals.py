@@ -18,8 +18,8 @@ from calibook.kernels.digital_lines import ADC_BITS, ADC_MAX
 from calibook.kernels.digital_steps import signals_step
 from calibook.kernels.lane_steps import WIDE
 from calibook.kernels.lanes import LARGEST, NAN, of_stage, one_nan
-from calibook.kernels.near import LEVELS, STAGES, fold, fold_lanes, lines, rows
-from calibook.kernels.packing import PackedConstants
+from calibook.kernels.near import LEVELS, fold, fold_lanes, lines, rows
+from calibook.kernels.packing import STAGES, PackedConstants
 from calibook.kernels.streaming import (
     AHEAD,
     fetch,
