@@ -67,6 +67,11 @@ def test_the_worst_images_stay_inside_the_memory_for_their_streams(dtype):
 
 def test_no_images_and_wrong_ones():
     assert deflate_images(np.zeros((0, 100), "u4")) == []
-    for images, why in ((np.zeros((2, 9), "u2"), "dtype"), (np.zeros((9, 2), "u1").T, "C-contiguous")):
+    wrong = {
+        "dtype": np.zeros((2, 9), "u2"),
+        "C-contiguous": np.zeros((9, 2), "u1").T,
+        "without": np.zeros((1, 0), "u1"),
+    }
+    for why, images in wrong.items():
         with pytest.raises(ValueError, match=re.escape(why)):
             deflate_images(images)

@@ -45,9 +45,11 @@ def deflate_images(images: np.ndarray) -> list[bytes | None]:
 
     images: u1 or u4 (frame, pixel)
 
-    Raises ValueError if the array has the wrong dtype or layout.
+    Raises ValueError if the array has the wrong dtype or layout, or no pixels.
     """
     frames, pixels = images.shape
+    if not pixels:
+        raise ValueError("images without pixels")
     check_array("images", images, "u1" if images.itemsize == 1 else "u4", (frames, pixels))
     longest = pixels // MOST_CHANGES * _PER_CHANGE + pixels * images.itemsize // 64 + _AROUND
     target, ends = np.empty(frames * longest, np.uint8), np.zeros(frames + 1, np.int64)
@@ -172,7 +174,8 @@ def _summed(sums, value, length, size):
     """Adler's two sums (RFC 1950, 8.2) after a pixel and its repetitions.
 
     With s the sum of a pixel's bytes, the first sum grows by s each pixel; the second one by
-    the first for each byte, which for n pixels makes an arithmetic series.
+    the first for each byte, which for n pixels makes an arithmetic series. Up to 2^28 bytes of an
+    image they fit into 64 bits, so the remainders are left for the end.
     """
     first, second = sums
     s, weighted = _0, _0
