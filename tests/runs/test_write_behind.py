@@ -1,8 +1,9 @@
-"""Arrays that a thread writes while others compute; a disk that is full says so."""
+"""Arrays that threads write while others compute; a disk that is full says so."""
 
 import errno
 import os
-from threading import Event
+from threading import Event, Lock
+from time import sleep
 
 import numpy as np
 import pytest
@@ -59,9 +60,32 @@ def test_the_file_is_flushed_while_it_is_made(path, monkeypatch):
         for n, array in enumerate(made):
             behind.put([(array, n * array.nbytes)]).result()
         behind.finish()
-    assert len(flushed) == len(made) + 1, "after each array, and at the end"
+    assert 2 <= len(flushed) <= len(made) + 1, "after arrays, one flush at a time, and at the end"
     assert flushed[-1] == 3 * made[0].nbytes
     assert small_writes, "done while the disk is flushed"
+
+
+def test_small_writes_are_done_by_one_thread_at_a_time(path, monkeypatch):
+    monkeypatch.setattr(write_behind, "FLUSH_BYTES", (1, 1))
+    at_work, together, left = Lock(), [], [200]
+
+    def small_write():
+        if not at_work.acquire(blocking=False):
+            together.append(1)
+            return False
+        sleep(1e-4)
+        left[0] -= 1
+        at_work.release()
+        return left[0] > 0
+
+    monkeypatch.setattr(DirectFile, "flush", lambda file: sleep(2e-3))
+    made = arrays(40)
+    with DirectFile(path) as file, WriteBehind(file, small_write) as behind:
+        for n, array in enumerate(made):
+            behind.put([(array, n * array.nbytes)])
+        behind.finish()
+    assert left[0] < 200 and not together
+    assert path.read_bytes() == b"".join(array.tobytes() for array in made)
 
 
 def test_a_full_disk_is_told_and_leaves_nothing(made, tmp_path, monkeypatch):

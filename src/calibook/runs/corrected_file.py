@@ -2,7 +2,7 @@
 
 Floating-point images are not compressed and have their places in the file
 before the first frame comes, so they are written directly to these places, by
-a thread that does nothing else. Integer images (gain stage, mask) compress well:
+threads that do nothing else. Integer images (gain stage, mask) compress well:
 the threads that call `write` deflate them outside HDF5's lock, and the chunks go
 into the file in the order of frames. Hence the file's bytes depend on its
 content alone, not on threads, blocks or time.

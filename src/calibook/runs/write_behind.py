@@ -18,23 +18,26 @@ import numpy as np
 
 from calibook.runs.direct import DirectFile
 
+WRITERS = 2
+"""The disk is busy with one's array while the other waits for a processor, of which all compute."""
 FLUSH_BYTES = (32 << 20, 256 << 20)
-"""Written between two flushes: at least, if the writer has nothing else to do, and at most."""
+"""Written between two flushes: at least, if nothing else is to be written, and at most."""
 
 
 class WriteBehind:
-    """One thread that writes arrays to a file, in the order in which they come; used as a context.
+    """Threads that write arrays to a file, begun in the order in which they come; used as a context.
 
     meanwhile: does a small write to the same file in another way, and says whether there was one to
-        do. Called again and again while the disk is flushed, for then it holds up no other write
+        do. Called again and again while the disk is flushed, by one thread at a time
     """
 
     def __init__(self, file: DirectFile, meanwhile: Callable[[], bool]):
         self._file, self._meanwhile = file, meanwhile
-        self._writer = ThreadPoolExecutor(1, "write")
+        self._writer = ThreadPoolExecutor(WRITERS, "write")
         self._flusher = ThreadPoolExecutor(1, "flush")
         self._all: list[Future[None]] = []
         self._unflushed = self._waiting = 0
+        self._flushes = False
         self._lock = Lock()
 
     def __enter__(self) -> Self:
@@ -59,20 +62,21 @@ class WriteBehind:
     def _write(self, pieces: Sequence[tuple[np.ndarray, int]]) -> None:
         for array, offset in pieces:
             self._file.write(array, offset)
-            self._unflushed += array.nbytes
+        least, most = FLUSH_BYTES
         with self._lock:
             self._waiting -= 1
-        least, most = FLUSH_BYTES
-        if self._unflushed >= (most if self._waiting else least):
-            self._unflushed = 0
-            # Behind what waits already, so that who waits for these arrays gets them back now.
-            self._all.append(self._writer.submit(self._flush))
+            self._unflushed += sum(array.nbytes for array, _ in pieces)
+            if not self._flushes and self._unflushed >= (most if self._waiting else least):
+                self._flushes, self._unflushed = True, 0
+                # Behind what waits already, so that who waits for these arrays gets them back now.
+                self._all.append(self._writer.submit(self._flush))
 
     def _flush(self) -> None:
         flushed = self._flusher.submit(self._file.flush)
         while not flushed.done() and self._meanwhile():
             sleep(0)  # threads that compute need the interpreter more urgently
         flushed.result()
+        self._flushes = False
 
     def finish(self) -> None:
         """Wait until everything that came is on the disk. Raises OSError where it can't be."""
