@@ -18,7 +18,7 @@ from calibook.runs.direct import aligned_empty
 from calibook.runs.raw_file import Block, RawModuleFile
 
 WORKERS_PER_THREAD = 1
-"""Reading is from memory, mostly, and writing is done by a thread of its own."""
+"""Reading is from memory, mostly, and writing is done by threads of their own."""
 BLOCK_BYTES = 16 << 20
 """Data of a block, at most: larger writes are no faster."""
 WRITTEN_PER_WORKER = 3
