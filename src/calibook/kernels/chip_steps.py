@@ -7,14 +7,15 @@ from functools import reduce
 from numba import types
 from numba.core import cgutils
 
+from calibook.kernels.intrinsics import intrinsic
 from calibook.kernels.lane_steps import F32, I8, I32
-from calibook.kernels.statistics_steps import F64, Samples, _intrinsic
+from calibook.kernels.statistics_steps import F64, Samples
 
 ROWS = 8
 """Whose sums move once."""
 
 
-@_intrinsic
+@intrinsic
 def rows_step(typingctx, samples, at, distance, excluded, of_columns, of_stages):
     """`frame_samples._add_lines` for WIDE columns of ROWS rows, by address:
 

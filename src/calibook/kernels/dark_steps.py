@@ -12,12 +12,9 @@ from typing import Any
 
 from llvmlite import ir
 from numba import types
-from numba.extending import intrinsic
 
+from calibook.kernels.intrinsics import intrinsic
 from calibook.kernels.lane_steps import I8, I16, I32, Step, same, vector
-
-# For type checkers, who see how it is declared, not how it is called.
-_intrinsic: Any = intrinsic
 
 ADC_MAX = 0x3FFF
 FRAMES = 8
@@ -95,7 +92,7 @@ class _Dark(Step):
         return self.b.zext(reduce(self.b.add, ones), self.vector(I32))
 
 
-@_intrinsic
+@intrinsic
 def sums_step(typingctx, rows, at, expected, total, squares):
     """Adds the samples with the expected gain code to total and squares, u8, of PIXELS pixels, by address.
 
@@ -121,7 +118,7 @@ def sums_step(typingctx, rows, at, expected, total, squares):
     return types.uint32(address, address, types.uint8, address, address), codegen
 
 
-@_intrinsic
+@intrinsic
 def counts_step(typingctx, rows, at, expected, count, saturated, wrong):
     """Moves samples with another code from count to wrong, adds those at an end to saturated: u4."""
 

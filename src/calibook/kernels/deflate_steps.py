@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from llvmlite import ir
 from numba import types
-from numba.extending import intrinsic
 
+from calibook.kernels.intrinsics import intrinsic
 from calibook.kernels.lane_steps import I8, I32, Step
-
-# For type checkers, who see how it is declared, not how it is called.
-_intrinsic: Any = intrinsic
 
 BYTES, WORDS = 64, 16
 """Pixels that are looked at together: a line of the cache."""
@@ -28,19 +23,19 @@ def _changes(lanes: int, kind: ir.IntType):
     return types.uint64(types.uintp), codegen
 
 
-@_intrinsic
+@intrinsic
 def changes_of_bytes(typingctx, address):
     """A bit for each of BYTES pixels u1 from an address on: whether it differs from the one before."""
     return _changes(BYTES, I8)
 
 
-@_intrinsic
+@intrinsic
 def changes_of_words(typingctx, address):
     """The same of WORDS pixels u4."""
     return _changes(WORDS, I32)
 
 
-@_intrinsic
+@intrinsic
 def first_bit(typingctx, bits):
     """The number of the lowest bit that is set; one must be."""
 
@@ -50,7 +45,7 @@ def first_bit(typingctx, bits):
     return types.uint64(types.uint64), codegen
 
 
-@_intrinsic
+@intrinsic
 def put_bytes(typingctx, address, value):
     """Store eight bytes at any address, the lowest first."""
 

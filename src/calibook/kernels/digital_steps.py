@@ -6,16 +6,11 @@ Tests hold them bit by bit to the loops: with gain stages and masks, `digital_li
 
 from __future__ import annotations
 
-from typing import Any
-
 from numba import types
-from numba.extending import intrinsic
 
 from calibook.kernels import bits
+from calibook.kernels.intrinsics import intrinsic
 from calibook.kernels.lane_steps import ADC_MAX, F32, I8, I32, WIDE, Step, of_frames
-
-# For type checkers, who see how it is declared, not how it is called.
-_intrinsic: Any = intrinsic
 
 ADC_BITS = 14
 
@@ -71,7 +66,7 @@ def _step(planes: bool):
     return types.void(*(address,) * (count + 1), *settings, *(address,) * 6), codegen
 
 
-@_intrinsic
+@intrinsic
 def planes_step(
     typingctx, adc0, adc1, code0, code1, record, nan_mask, wrong_value, wrong_stage, data0, data1, gain0,
     gain1, mask0, mask1,
@@ -79,7 +74,7 @@ def planes_step(
     return _step(planes=True)
 
 
-@_intrinsic
+@intrinsic
 def words_step(
     typingctx, words0, words1, record, nan_mask, wrong_value, wrong_stage, data0, data1, gain0, gain1, mask0,
     mask1,
@@ -88,7 +83,7 @@ def words_step(
     return _step(planes=False)
 
 
-@_intrinsic
+@intrinsic
 def signals_step(typingctx, words0, words1, record, wrong_value, data0, data1):
     """`signals.loop` for WIDE pixels: u2 of both frames; WIDE of 3 offsets and 3 scales; f4 streamed to."""
 

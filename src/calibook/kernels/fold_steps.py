@@ -11,15 +11,12 @@ from typing import Any
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
-from numba.extending import intrinsic
 
 from calibook.kernels import bits
+from calibook.kernels.intrinsics import intrinsic
 from calibook.kernels.lane_steps import F32, I32, WIDE, Step
 from calibook.kernels.lanes import NAN
 from calibook.kernels.packing import STAGES
-
-# For type checkers, who see how it is declared, not how it is called.
-_intrinsic: Any = intrinsic
 
 
 class _Fold(Step):
@@ -81,7 +78,7 @@ class _Fold(Step):
         return self.b.call(cgutils.get_or_insert_function(self.b.module, kind, name), [values])
 
 
-@_intrinsic
+@intrinsic
 def fold_analogue_step(
     typingctx, threshold, force_below, offset, scale, word, pixels, adc_max, largest, record
 ):
@@ -102,7 +99,7 @@ def fold_analogue_step(
     return types.uint32(*(address,) * 6, types.float32, types.float32, address), codegen
 
 
-@_intrinsic
+@intrinsic
 def fold_digital_step(typingctx, offset, scale, word, pixels, adc_max, largest, record):
     """The same without limits. Words stay as they are: a wrong code has no value that could be missing."""
 
@@ -117,7 +114,7 @@ def fold_digital_step(typingctx, offset, scale, word, pixels, adc_max, largest, 
     return types.uint32(*(address,) * 4, types.float32, types.float32, address), codegen
 
 
-@_intrinsic
+@intrinsic
 def fold_levels_step(typingctx, offset, scale, pixels, adc_max, largest, record):
     """The same for offsets and scales alone."""
 

@@ -11,19 +11,15 @@ processors. Tests hold them to the loops, bit by bit.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
-from numba.extending import intrinsic
 
 from calibook.kernels import bits
+from calibook.kernels.intrinsics import intrinsic
 from calibook.kernels.lanes import NAN
 from calibook.kernels.streaming import LINE
-
-# For type checkers, who see how it is declared, not how it is called.
-_intrinsic: Any = intrinsic
 
 ADC_MAX = 0x3FFF
 LANES = 8
@@ -188,7 +184,7 @@ def _analogue_step(ruled: bool, shifted: bool = False):
 _ADDRESSES = (types.uintp,) * 5 + (types.float32, types.uint32) + (types.uintp,) * 6
 
 
-@_intrinsic
+@intrinsic
 def plain_step(
     typingctx, adc0, level0, adc1, level1, record, floor, nan_mask, data0, data1, gain0, gain1, mask0, mask1
 ):
@@ -196,14 +192,14 @@ def plain_step(
     return types.void(*_ADDRESSES), _analogue_step(ruled=False)
 
 
-@_intrinsic
+@intrinsic
 def ruled_step(
     typingctx, adc0, level0, adc1, level1, record, floor, nan_mask, data0, data1, gain0, gain1, mask0, mask1
 ):
     return types.void(*_ADDRESSES), _analogue_step(ruled=True)
 
 
-@_intrinsic
+@intrinsic
 def shifted_step(
     typingctx, adc0, level0, adc1, level1, record, floor, nan_mask, data0, data1, gain0, gain1, mask0, mask1,
     shift0, shift1, excluded,

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from llvmlite import ir
 from numba import types
-from numba.extending import intrinsic
 
 from calibook.kernels.dark_peak import REACH, STEPS, UNUSED
+from calibook.kernels.intrinsics import intrinsic
 from calibook.kernels.lane_steps import F32, I8, I16, I32, Step, same, vector
 
-# For type checkers, who see how it is declared, not how it is called.
-_intrinsic: Any = intrinsic
 
-
-@_intrinsic
+@intrinsic
 def raw_samples_step(typingctx, adc, threshold, force_below, offset, word, pixels, excluded, samples):
     """All by address: adc u2, its gain plane `pixels` items behind; u2 (2, pixel) twice; f4, u4 of high gain.
 

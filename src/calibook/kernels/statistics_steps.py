@@ -13,13 +13,10 @@ import numpy as np
 from llvmlite import ir
 from numba import njit, types
 from numba.core import cgutils
-from numba.extending import intrinsic
 
+from calibook.kernels.intrinsics import intrinsic
 from calibook.kernels.lane_steps import F32, I8, I16, I32, WIDE, Step, vector
 from calibook.kernels.lanes import LARGEST
-
-# For type checkers, who see how it is declared, not how it is called.
-_intrinsic: Any = intrinsic
 
 STEP = np.float32(2.0**-16)
 """Values are rounded to multiples of it before they are summed. 2^37 of the data's unit, e.g. ten
@@ -161,19 +158,19 @@ _FRAMES_STEP = types.void(
 )  # fmt: skip
 
 
-@_intrinsic
+@intrinsic
 def frames_step(typingctx, samples, firsts, at, excluded, of_pixels, of_frames, of_stages):
     """Of FRAMES frames."""
     return _FRAMES_STEP, _frames_step(FRAMES)
 
 
-@_intrinsic
+@intrinsic
 def frame_step(typingctx, samples, firsts, at, excluded, of_pixels, of_frames, of_stages):
     """Of one."""
     return _FRAMES_STEP, _frames_step(1)
 
 
-@_intrinsic
+@intrinsic
 def signal_step(typingctx, data, mask, excluded, total, count):
     """Sum and number of the values of WIDE pixels alone, added to SIDE_BY_SIDE f8 and to i8, by address."""
 

@@ -9,16 +9,12 @@ stays in a core's L1 cache, and copy them from there.
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from llvmlite import ir
 from numba import njit, types
 from numba.core import cgutils
-from numba.extending import intrinsic
 
-# For type checkers, who see how it is declared, not how it is called.
-_intrinsic: Any = intrinsic
+from calibook.kernels.intrinsics import intrinsic
 
 LINE = 64
 """Bytes of a line of the cache."""
@@ -26,7 +22,7 @@ AHEAD = np.uint64(4096)
 """Bytes from what is worked on to what is fetched. At the end of a tile that belongs to the next one."""
 
 
-@_intrinsic
+@intrinsic
 def _stream_line(typingctx, target, source):
     """Copy a line from one address to another, the target's a multiple of LINE."""
 
@@ -40,7 +36,7 @@ def _stream_line(typingctx, target, source):
     return types.void(types.uintp, types.uintp), codegen
 
 
-@_intrinsic
+@intrinsic
 def _copy(typingctx, target, source, count):
     """Copy some bytes from one address to another, plainly."""
 
@@ -52,7 +48,7 @@ def _copy(typingctx, target, source, count):
     return types.void(types.uintp, types.uintp, types.uintp), codegen
 
 
-@_intrinsic
+@intrinsic
 def fetch_line(typingctx, address):
     """Begin to bring the line at an address into the caches."""
 
@@ -66,7 +62,7 @@ def fetch_line(typingctx, address):
     return types.void(types.uintp), codegen
 
 
-@_intrinsic
+@intrinsic
 def finish_streaming(typingctx):
     """What was streamed is seen by other threads before anything that is stored later."""
 
